@@ -1,0 +1,58 @@
+//! The ports of a running Berth, bundled for the use cases.
+
+use std::sync::Arc;
+
+use saga::Registry;
+
+use crate::Change;
+use crate::permissions::Permissions;
+use crate::ports::{Accounts, Answer, AuditLog, Health, Ids, Principals, ProvisioningRuns, Wake, Workspaces};
+
+#[derive(Clone)]
+pub struct Berth {
+    pub accounts: Arc<dyn Accounts>,
+    pub workspaces: Arc<dyn Workspaces>,
+    pub runs: Arc<dyn ProvisioningRuns>,
+    pub audit: Arc<dyn AuditLog>,
+    pub principals: Arc<dyn Principals>,
+    pub health: Arc<dyn Health>,
+    pub permissions: Arc<dyn Permissions>,
+    pub ids: Arc<dyn Ids>,
+    pub wake: Arc<dyn Wake>,
+    pub sagas: Arc<Registry<Change>>,
+    pub settings: Arc<Settings>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub regions: Vec<Region>,
+    /// The quota of a new account.
+    pub workspaces_max: i64,
+    /// Whether any authenticated user may create an account; otherwise `platform#administer` is needed.
+    pub self_serve_accounts: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    pub name: String,
+    /// Of this region's backend: `local`, `postgres`, …
+    pub backend: String,
+}
+
+/// An `Idempotency-Key` as the request gave it, and how this dialect words the answer that will be replayed.
+#[derive(Debug, Clone)]
+pub struct Replay<T> {
+    pub key: String,
+    pub method: String,
+    pub path: String,
+    /// SHA-256 over query and body.
+    pub fingerprint: Vec<u8>,
+    pub answer: fn(&T) -> Answer,
+}
+
+/// What a mutation did, or what the first request with the same key was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply<T> {
+    Fresh(T),
+    Replayed(Answer),
+}

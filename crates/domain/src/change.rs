@@ -1,0 +1,61 @@
+//! What a saga step may ask the store to change, in the transaction that records the step's outcome.
+
+use saga::RunId;
+use saga::journal::Ending;
+use uuid::Uuid;
+
+use crate::model::EnvironmentName;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    InsertEnvironments {
+        workspace_id: Uuid,
+        environments: Vec<NewEnvironment>,
+    },
+    DeleteEnvironments {
+        workspace_id: Uuid,
+    },
+    InsertBackendWorkspace {
+        id: Uuid,
+        workspace_id: Uuid,
+        environment_id: Uuid,
+        backend: String,
+        locator: String,
+    },
+    DeleteBackendWorkspace {
+        id: Uuid,
+    },
+    /// Keeps the permission system's token beside the row that it is about.
+    KeepPermissionsToken {
+        subject: Subject,
+        token: String,
+    },
+    /// The pivot of creation: the workspace and its environments become `active`.
+    ActivateWorkspace {
+        workspace_id: Uuid,
+    },
+    ActivateAccount {
+        account_id: Uuid,
+    },
+    /// The run has ended: its closing audit entry, with the journal's digest; and where it did not succeed, `failed` for
+    /// what it was to make, its slug freed, its quota freed unless it was abandoned.
+    RunEnded {
+        run: RunId,
+        subject: Subject,
+        ending: Ending,
+    },
+}
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Account(Uuid),
+    Workspace(Uuid),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEnvironment {
+    pub id: Uuid,
+    pub name: EnvironmentName,
+    pub is_default: bool,
+}

@@ -1,0 +1,58 @@
+//! What a use case answers when it does not do what was asked.
+
+use saga::{RunId, StoreError};
+
+use crate::permissions::PermissionsError;
+
+/// One thing wrong with a request, where it stands and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// JSON pointer into the body (`/name`), or `?name` for a query parameter, or a header's name.
+    pub pointer: String,
+    pub detail: String,
+}
+
+impl Invalid {
+    #[must_use]
+    pub fn new(pointer: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_owned(), detail: detail.into() }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the request is not valid")]
+    Invalid(Vec<Invalid>),
+    /// It does not exist, or the caller may not know that it does.
+    #[error("there is no such {what}, or you may not see it")]
+    NotFound { what: &'static str },
+    #[error("this needs `{permission}` on the {what}")]
+    Forbidden { what: &'static str, permission: &'static str },
+    #[error("the slug `{slug}` is taken by another workspace of this account")]
+    SlugTaken { slug: String },
+    #[error("the account holds {max} workspaces, which is its quota")]
+    QuotaExceeded { max: i64 },
+    #[error("the account is {status}, not active")]
+    AccountNotActive { status: &'static str },
+    /// One mutating run per workspace at a time.
+    #[error("run {run} is still at work on this workspace")]
+    RunInProgress { run: RunId },
+    /// The run's journal rules the verb out.
+    #[error("{detail}")]
+    VerbConflict { detail: String },
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
+    #[error("a request with this Idempotency-Key is still being served")]
+    KeyBusy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Permissions(#[from] PermissionsError),
+}
+
+impl Error {
+    #[must_use]
+    pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![Invalid::new(pointer, detail)])
+    }
+}

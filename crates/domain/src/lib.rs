@@ -1,0 +1,21 @@
+//! Berth's rules, use cases, saga steps and ports. No IO, no clock, no randomness: those come in through [`ports`].
+
+pub mod accounts;
+pub mod audit;
+pub mod berth;
+pub mod change;
+pub mod error;
+pub mod ids;
+pub mod me;
+pub mod model;
+pub mod permissions;
+pub mod ports;
+pub mod principal;
+pub mod runs;
+pub mod steps;
+pub mod workspaces;
+
+pub use berth::Berth;
+pub use change::Change;
+pub use error::{Error, Invalid};
+pub use principal::{Caller, Principal, PrincipalKind};

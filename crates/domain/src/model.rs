@@ -1,0 +1,153 @@
+//! The nouns of `product.md` as they are stored.
+
+use saga::definition::DefinitionId;
+use saga::journal::{Ending, Record, Turn};
+use saga::ports::{OnFailure, State, WaitingFor};
+use saga::{RunId, Time};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Principal;
+
+/// Gives an enum its one spelling on the wire, in tables and in files.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $(#[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words!(AccountStatus { Provisioning = "provisioning", Active = "active", Failed = "failed" });
+words!(WorkspaceStatus { Provisioning = "provisioning", Active = "active", Failed = "failed", Deleted = "deleted", Purging = "purging" });
+words!(TenancyModel { Shared = "shared", Dedicated = "dedicated" });
+words!(EnvironmentName { Dev = "dev", Staging = "staging", Prod = "prod" });
+words!(EnvironmentStatus { Provisioning = "provisioning", Active = "active" });
+words!(
+    /// A membership's role. Accounts have owner, admin and member; workspaces have all four.
+    Role { Owner = "owner", Admin = "admin", Member = "member", Viewer = "viewer" }
+);
+words!(Scope { Account = "account", Workspace = "workspace" });
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    pub id: Uuid,
+    pub name: String,
+    /// A label made from the name; not unique.
+    pub slug: String,
+    pub status: AccountStatus,
+    pub created_by: Principal,
+    pub created_at: Time,
+    /// The most workspaces that may hold quota at once.
+    pub workspaces_max: i64,
+    /// The permission system's token of the last write about this account.
+    pub permissions_token: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workspace {
+    pub id: Uuid,
+    pub account_id: Uuid,
+    pub name: String,
+    /// Unique among the account's live (provisioning or active) workspaces.
+    pub slug: String,
+    pub status: WorkspaceStatus,
+    pub region: String,
+    pub tenancy_model: TenancyModel,
+    pub created_by: Principal,
+    pub created_at: Time,
+    pub updated_at: Time,
+    /// Raised by every change of the row; the `ETag`.
+    pub revision: i64,
+    pub permissions_token: Option<String>,
+    /// The latest run.
+    pub run_id: RunId,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Environment {
+    pub id: Uuid,
+    pub workspace_id: Uuid,
+    pub name: EnvironmentName,
+    pub is_default: bool,
+    pub status: EnvironmentStatus,
+    pub created_at: Time,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackendWorkspace {
+    pub id: Uuid,
+    pub workspace_id: Uuid,
+    pub environment_id: Uuid,
+    pub backend: String,
+    /// Where it is on the backend, such as a schema's or a folder's name. Never a secret.
+    pub locator: String,
+    pub created_at: Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    pub scope: Scope,
+    pub scope_id: Uuid,
+    pub principal: Principal,
+    pub role: Role,
+}
+
+/// A principal as it is stored: outside subjects are mapped to internal ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPrincipal {
+    pub principal: Principal,
+    pub name: String,
+    /// The account that a service account belongs to.
+    pub account_id: Option<Uuid>,
+}
+
+/// A run's row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvisioningRun {
+    pub id: RunId,
+    pub definition: DefinitionId,
+    pub account_id: Uuid,
+    /// `None` for runs about an account.
+    pub workspace_id: Option<Uuid>,
+    pub retry_of: Option<RunId>,
+    pub retried_by: Option<RunId>,
+    pub on_failure: OnFailure,
+    pub state: State,
+    pub waiting_for: Option<WaitingFor>,
+    pub ending: Option<Ending>,
+    pub turn: Option<Turn>,
+    pub done: u32,
+    pub total: u32,
+    pub deadline_at: Option<Time>,
+    pub created_at: Time,
+    pub updated_at: Time,
+    /// Raised by every commit about the run; the `ETag`.
+    pub version: i64,
+    pub created_by: Principal,
+    pub input: Value,
+}
+
+/// A run with the journal that tells of its steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunDetail {
+    pub run: ProvisioningRun,
+    pub journal: Vec<Record>,
+    /// Verbs that the owner has not journaled yet.
+    pub pending_verbs: Vec<saga::Verb>,
+}

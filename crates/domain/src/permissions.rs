@@ -1,0 +1,171 @@
+//! What Berth asks of a permission system: relationships, checks, and writes with preconditions.
+//!
+//! The shapes are those of SpiceDB's API v1, whose semantics the embedded evaluator shares
+//! (`deploy/spicedb/schema.zed` is the schema of both).
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Principal, PrincipalKind};
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Object {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub id: String,
+}
+
+impl Object {
+    #[must_use]
+    pub fn new(kind: &str, id: impl ToString) -> Self {
+        Self { kind: kind.to_owned(), id: id.to_string() }
+    }
+
+    #[must_use]
+    pub fn platform() -> Self {
+        Self::new("platform", "main")
+    }
+
+    #[must_use]
+    pub fn account(id: Uuid) -> Self {
+        Self::new("account", id)
+    }
+
+    #[must_use]
+    pub fn workspace(id: Uuid) -> Self {
+        Self::new("workspace", id)
+    }
+
+    #[must_use]
+    pub fn environment(id: Uuid) -> Self {
+        Self::new("environment", id)
+    }
+}
+
+impl From<Principal> for Object {
+    fn from(p: Principal) -> Self {
+        Self::new(
+            match p.kind {
+                PrincipalKind::User => "user",
+                PrincipalKind::ServiceAccount => "service_account",
+            },
+            p.id,
+        )
+    }
+}
+
+/// One tuple: `resource#relation@subject`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Relationship {
+    pub resource: Object,
+    pub relation: String,
+    pub subject: Object,
+}
+
+impl Relationship {
+    #[must_use]
+    pub fn new(resource: Object, relation: &str, subject: Object) -> Self {
+        Self { resource, relation: relation.to_owned(), subject }
+    }
+}
+
+/// Matches relationships; an absent field matches all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    pub resource_kind: String,
+    pub resource_id: Option<String>,
+    pub relation: Option<String>,
+    pub subject: Option<Object>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// Fails if the tuple exists.
+    Create(Relationship),
+    /// Creates the tuple or leaves it.
+    Touch(Relationship),
+    /// Deletes the tuple or does nothing.
+    Delete(Relationship),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    MustMatch(Filter),
+    MustNotMatch(Filter),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Consistency {
+    FullyConsistent,
+    AtLeastAsFresh(String),
+    MinimizeLatency,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub resource: Object,
+    /// A permission or a relation.
+    pub permission: String,
+    pub subject: Object,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PermissionsError {
+    /// Nothing was changed. For a check: 503, never a "no".
+    #[error("the permission system is not available: {0}")]
+    Unavailable(String),
+    /// A write whose reply was lost.
+    #[error("it is not known whether the permission system applied the write: {0}")]
+    Unknown(String),
+    /// A precondition did not hold; `index` into the request's preconditions.
+    #[error("precondition {index} did not hold")]
+    PreconditionFailed { index: usize },
+    #[error("the tuple exists already")]
+    AlreadyExists,
+    /// A type, relation, permission or id that the schema does not allow: a fault of ours.
+    #[error("the permission system refused the request: {0}")]
+    Invalid(String),
+}
+
+/// The most updates that one write may hold.
+pub const UPDATES_MAX: usize = 1000;
+
+/// The permission system.
+#[async_trait]
+pub trait Permissions: Send + Sync + 'static {
+    /// One answer per check, in order. An unknown permission is an error, not a "no".
+    async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError>;
+
+    /// All updates or none; returns the token of the revision that holds them. Naming one tuple twice is an error.
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError>;
+
+    /// All relationships that match, fully consistent; for drills, reconciliation and tests.
+    async fn read(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError>;
+
+    /// Ids of all resources of `kind` on which `subject` has `permission`.
+    async fn lookup(
+        &self,
+        kind: &str,
+        permission: &str,
+        subject: &Object,
+        consistency: &Consistency,
+    ) -> Result<Vec<String>, PermissionsError>;
+}
+
+/// Where the embedded evaluator keeps its tuples: one consistent state with a revision that each write raises.
+#[async_trait]
+pub trait Tuples: Send + Sync + 'static {
+    async fn revision(&self) -> Result<i64, PermissionsError>;
+
+    /// Subjects of `resource#relation`.
+    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError>;
+
+    /// Tuples whose subject is one of these (the reverse index).
+    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError>;
+
+    async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError>;
+
+    /// Preconditions and updates in one transaction; returns the new revision.
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError>;
+}

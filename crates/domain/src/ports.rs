@@ -1,0 +1,366 @@
+//! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use saga::definition::DefinitionId;
+use saga::ports::OnFailure;
+use saga::{Fault, RunId, StoreError, Time, Verb};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::audit::{Draft, Entry};
+use crate::model::{
+    Account, BackendWorkspace, Environment, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel, Workspace,
+    WorkspaceStatus,
+};
+use crate::permissions::Relationship;
+use crate::{Principal, PrincipalKind};
+
+/// Makes ids; randomness and time are behind it.
+pub trait Ids: Send + Sync + 'static {
+    /// For accounts: UUIDv4.
+    fn account(&self) -> Uuid;
+    /// For all that belongs to an account: UUIDv7 ending in the account's last byte.
+    fn within(&self, account: Uuid) -> Uuid;
+    /// For what belongs to no account: UUIDv7.
+    fn free(&self) -> Uuid;
+    /// 32 random bytes, for the keys of an audit entry's personal values.
+    fn key(&self) -> [u8; 32];
+}
+
+/// Tells this process's worker that a run is due. A hint: losing it costs a poll, nothing else.
+pub trait Wake: Send + Sync + 'static {
+    fn wake(&self);
+}
+
+// ---- Idempotency ---------------------------------------------------------------------------------------------------
+
+/// A request's `Idempotency-Key` with all that scopes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The nil uuid for requests about no account.
+    pub account_id: Uuid,
+    pub principal: Principal,
+    pub method: String,
+    /// The concrete path.
+    pub path: String,
+    pub key: String,
+    /// SHA-256 over query and body.
+    pub fingerprint: Vec<u8>,
+}
+
+/// A 2xx answer as it is replayed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub location: Option<String>,
+    pub body: Value,
+}
+
+/// The key and the answer that the mutation will give if it commits: both are stored in the mutation's transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Idempotency {
+    pub key: IdempotencyKey,
+    pub answer: Answer,
+}
+
+/// How the key took a mutation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Written<T> {
+    Done(T),
+    Replayed(Answer),
+    /// Same key, other query or body.
+    KeyReused,
+    /// Another request with this key was still at work after 5 s.
+    KeyBusy,
+}
+
+// ---- Accounts, workspaces ------------------------------------------------------------------------------------------
+
+/// A run to be inserted with what it is about.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    pub id: RunId,
+    pub definition: DefinitionId,
+    pub account_id: Uuid,
+    pub workspace_id: Option<Uuid>,
+    pub retry_of: Option<RunId>,
+    pub input: Value,
+    pub on_failure: OnFailure,
+    /// Not claimed this long after its creation, it fails.
+    pub total: u32,
+    pub created_by: Principal,
+    pub trace: HashMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    pub id: Uuid,
+    pub name: String,
+    pub slug: String,
+    pub created_by: Principal,
+    pub workspaces_max: i64,
+    pub run: NewRun,
+    pub audit: Draft,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewWorkspace {
+    pub id: Uuid,
+    pub account_id: Uuid,
+    pub name: String,
+    /// `name` in its folded form, for the alias.
+    pub folded_name: String,
+    pub slug: Slug,
+    pub region: String,
+    pub tenancy_model: TenancyModel,
+    pub created_by: Principal,
+    /// The creator's role: `owner` for a user, `admin` for a service account.
+    pub role: crate::model::Role,
+    pub run: NewRun,
+    pub audit: Draft,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slug {
+    /// Taken is a conflict.
+    Given(String),
+    /// Taken gets a suffix `-2`, `-3`, …
+    Generated(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum CreateWorkspace {
+    Created {
+        slug: String,
+    },
+    SlugTaken {
+        slug: String,
+    },
+    QuotaExceeded {
+        max: i64,
+    },
+    /// Carries the account's status; `None` if there is no such account.
+    AccountNotActive {
+        status: Option<crate::model::AccountStatus>,
+    },
+}
+
+/// What a dry run wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub status: crate::model::AccountStatus,
+    /// Workspaces that hold quota.
+    pub live: i64,
+    pub max: i64,
+    /// The slug that a create would get now; `None` if a given one is taken.
+    pub slug: Option<String>,
+}
+
+/// A retry of a `failed` or `cancelled` run: a new run for the same workspace or account.
+#[derive(Debug, Clone)]
+pub struct RetryRun {
+    pub run: NewRun,
+    pub audit: Draft,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum RetryAnswer {
+    Created,
+    /// Somebody retried it before.
+    RetriedAlready {
+        by: RunId,
+    },
+    RunInProgress {
+        run: RunId,
+    },
+    /// Not `failed` any more.
+    NotFailed {
+        status: &'static str,
+    },
+    SlugTaken {
+        slug: String,
+    },
+    QuotaExceeded {
+        max: i64,
+    },
+    AccountNotActive {
+        status: Option<crate::model::AccountStatus>,
+    },
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkspaceFilter {
+    pub status: Option<WorkspaceStatus>,
+    pub region: Option<String>,
+    /// Case-insensitive.
+    pub name_contains: Option<String>,
+    pub created_after: Option<Time>,
+    pub created_before: Option<Time>,
+}
+
+/// A page in key order: rows after `after`, at most `limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    pub after: Option<Uuid>,
+    pub limit: u32,
+}
+
+#[async_trait]
+pub trait Accounts: Send + Sync + 'static {
+    /// Row, head, creator's membership, run, audit entry, idempotency record: one commit.
+    async fn create(&self, new: NewAccount) -> Result<Written<()>, StoreError>;
+    async fn get(&self, id: Uuid) -> Result<Option<Account>, StoreError>;
+    /// Accounts that `member` created or is a member of (`None`: all), by id.
+    async fn list(&self, member: Option<Principal>, page: Page) -> Result<Vec<Account>, StoreError>;
+}
+
+#[async_trait]
+pub trait Workspaces: Send + Sync + 'static {
+    /// Idempotency record, quota, row, alias, membership, run, audit entry: one commit.
+    async fn create(&self, new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError>;
+    async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError>;
+    /// Deleted ones included.
+    async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError>;
+    /// Those that `member` has a membership row on, `deleted` and `purging` left out, by id.
+    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError>;
+    /// Those of an account, only the ones `member` has a membership row on if given, by id.
+    async fn list_by_account(
+        &self,
+        account: Uuid,
+        member: Option<Principal>,
+        filter: &WorkspaceFilter,
+        page: Page,
+    ) -> Result<Vec<Workspace>, StoreError>;
+    async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError>;
+    async fn backend_workspaces(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, StoreError>;
+    async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError>;
+}
+
+// ---- Runs ----------------------------------------------------------------------------------------------------------
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunFilter {
+    pub account_id: Option<Uuid>,
+    pub workspace_id: Option<Uuid>,
+    pub state: Option<saga::ports::State>,
+}
+
+/// A verb to be journaled by the run's owner.
+#[derive(Debug, Clone)]
+pub struct NewRequest {
+    pub id: Uuid,
+    pub run: RunId,
+    pub verb: Verb,
+    pub step: Option<String>,
+    pub actor: Principal,
+    pub comment: Option<String>,
+    pub audit: Draft,
+    pub idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestAnswer {
+    Requested,
+    /// The run has ended in the meantime.
+    Ended,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Live runs by state.
+    pub by_state: Vec<(saga::ports::State, u64)>,
+    pub oldest_live_at: Option<Time>,
+    pub now: Time,
+}
+
+#[async_trait]
+pub trait ProvisioningRuns: Send + Sync + 'static {
+    /// Row, journal and requests that are not journaled yet, of one moment.
+    async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError>;
+    /// Newest first (by id, falling); `page.after` is the last id of the page before. `accounts`: only runs of these,
+    /// `None`: of all.
+    async fn list(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, StoreError>;
+    /// The `version` of each of these runs that exists; what watchers poll.
+    async fn versions(&self, ids: &[RunId]) -> Result<Vec<(RunId, i64)>, StoreError>;
+    /// Inserts the verb under the run row's lock, and makes the run due.
+    async fn request(&self, new: NewRequest) -> Result<Written<RequestAnswer>, StoreError>;
+    async fn retry(&self, new: RetryRun) -> Result<Written<RetryAnswer>, StoreError>;
+    async fn counts(&self) -> Result<RunCounts, StoreError>;
+}
+
+// ---- Audit, principals, health -------------------------------------------------------------------------------------
+
+#[async_trait]
+pub trait AuditLog: Send + Sync + 'static {
+    /// An entry of its own, where no mutation carries it.
+    async fn append(&self, draft: Draft) -> Result<Entry, StoreError>;
+    /// A workspace's entries, newest first, with `seq` below `before` if given.
+    async fn of_workspace(&self, workspace: Uuid, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError>;
+    /// An account's entries in the order of the chain, with `seq` above `after`.
+    async fn of_account(&self, account: Uuid, after: u64, limit: u32) -> Result<Vec<Entry>, StoreError>;
+}
+
+#[async_trait]
+pub trait Principals: Send + Sync + 'static {
+    async fn get(&self, principal: Principal) -> Result<Option<StoredPrincipal>, StoreError>;
+    async fn find(&self, kind: PrincipalKind, name: &str) -> Result<Option<StoredPrincipal>, StoreError>;
+    /// The principal of that name; made with `id` if there is none.
+    async fn ensure(&self, kind: PrincipalKind, name: &str, account: Option<Uuid>, id: Uuid) -> Result<StoredPrincipal, StoreError>;
+    /// Sets a principal's role on an account or workspace. With its audit entry.
+    async fn grant(&self, membership: Membership, audit: Draft) -> Result<(), StoreError>;
+    async fn account_of(&self, scope: Scope, id: Uuid) -> Result<Option<Uuid>, StoreError>;
+}
+
+#[async_trait]
+pub trait Health: Send + Sync + 'static {
+    /// Answers if the database does; also tells its time.
+    async fn now(&self) -> Result<Time, StoreError>;
+}
+
+// ---- Backends ------------------------------------------------------------------------------------------------------
+
+/// A backend workspace to be made. Every name in it derives from ids that were fixed before the first effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendSpec {
+    pub id: Uuid,
+    pub workspace_id: Uuid,
+    pub environment_id: Uuid,
+    pub environment: crate::model::EnvironmentName,
+    pub region: String,
+    /// The mark that the object bears.
+    pub run: RunId,
+    /// `run:step`.
+    pub key: String,
+}
+
+/// How a call to a backend failed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallError {
+    /// Changed nothing.
+    Failed(Fault),
+    /// May have happened.
+    Unknown(Fault),
+    /// Our own limit, breaker or pause refused it.
+    Refused { retry_after: std::time::Duration },
+}
+
+/// The configured data platforms of all regions.
+#[async_trait]
+pub trait Backends: Send + Sync + 'static {
+    /// The backend's name, as in the glossary (`local`, `postgres`, …).
+    fn name(&self, region: &str) -> Option<String>;
+    /// Creates, or finds what the same key created before; refused for good once `drop` has sealed it. Returns the locator.
+    async fn create(&self, spec: &BackendSpec) -> Result<String, CallError>;
+    /// Takes away what `create` may have made, and seals against a late copy of it. Idempotent.
+    async fn drop(&self, spec: &BackendSpec) -> Result<(), CallError>;
+    /// Proves that the workspace's own credentials open it.
+    async fn login(&self, spec: &BackendSpec) -> Result<(), CallError>;
+}
+
+/// Relationships that a grant step is to write; journaled as part of the run's input.
+pub type Tuples = Vec<Relationship>;

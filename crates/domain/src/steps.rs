@@ -1,0 +1,1 @@
+//! The steps of Berth's sagas: one file each, `run` and `undo` together.

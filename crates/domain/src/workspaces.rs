@@ -1,0 +1,4 @@
+//! Use cases about workspaces.
+
+pub mod create;
+pub mod read;

@@ -1,0 +1,200 @@
+//! What the engine needs of a store. One method is one transaction; batches answer per member.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::journal::{Ending, Record, Turn, Verb};
+use crate::{DefinitionId, RunId, Time, WorkerId};
+
+/// A store's failure, sorted by what the caller may conclude.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was changed; worth another try later.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The commit may have happened: re-read before trying again.
+    #[error("the outcome of the commit is not known: {0}")]
+    Unknown(String),
+    /// Nothing was changed, and the same request would fail again.
+    #[error("the database refused the statement: {0}")]
+    Broken(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    Rollback,
+    Hold,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Pending,
+    Running,
+    Waiting,
+    Compensating,
+    Stuck,
+    Succeeded,
+    Failed,
+    Cancelled,
+    Abandoned,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingFor {
+    Retry,
+    Backend,
+    Unfreeze,
+    Operator,
+}
+
+/// What never changes about a run.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub run: RunId,
+    pub definition: DefinitionId,
+    pub input: Value,
+    pub on_failure: OnFailure,
+    pub created_at: Time,
+    /// W3C trace context and request id of the request that made the run; for logs and spans only.
+    pub trace: BTreeMap<String, String>,
+}
+
+/// What a run's row shows, derived from its journal by the owner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    pub state: State,
+    pub waiting_for: Option<WaitingFor>,
+    pub ending: Option<Ending>,
+    /// Why the run turned, if it did.
+    pub turn: Option<Turn>,
+    pub done: u32,
+    pub total: u32,
+    pub deadline_at: Option<Time>,
+}
+
+/// A request that waits to be journaled by the run's owner.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub id: Uuid,
+    pub verb: Verb,
+    pub step: Option<String>,
+    /// Opaque to the engine; who asked.
+    pub actor: Value,
+    pub comment: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ClaimedRun {
+    pub facts: Facts,
+    /// Raised by this claim; every write of this owner carries it.
+    pub epoch: i64,
+    pub journal: Vec<Record>,
+    pub requests: Vec<Request>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub worker: WorkerId,
+    pub limit: u32,
+    /// A worker claims only what it knows.
+    pub definitions: Vec<DefinitionId>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub now: Time,
+    pub runs: Vec<ClaimedRun>,
+    /// When the next run falls due that is not due yet, if one is known.
+    pub next_due: Option<Time>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Renewal {
+    Alive {
+        now: Time,
+        /// Runs of this worker with requests that are not journaled yet.
+        requested: Vec<RunId>,
+    },
+    /// The lease had ended and somebody noticed: drop all runs, register anew.
+    Dead,
+}
+
+/// What becomes of the ownership of a run with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    Keep,
+    /// Nobody owns it until it is due; `None`: not before a request comes.
+    Release {
+        due_at: Option<Time>,
+    },
+    /// The run has ended.
+    End,
+}
+
+/// One run's transition: applied whole, or not at all.
+#[derive(Debug, Clone)]
+pub struct Commit<C> {
+    pub run: RunId,
+    pub epoch: i64,
+    /// New records, and from the 20th attempt of a step on, records that replace an older one of the same sequence.
+    pub records: Vec<Record>,
+    pub changes: Vec<C>,
+    /// Requests that `records` journal.
+    pub requests: Vec<Uuid>,
+    pub head: Head,
+    pub disposition: Disposition,
+}
+
+#[derive(Debug, Clone)]
+pub enum CommitAnswer {
+    Committed {
+        now: Time,
+        /// Requests wait to be journaled. A released run with requests is due now.
+        requested: bool,
+    },
+    /// Somebody else owns the run; nothing was changed.
+    Fenced,
+    /// This member's change cannot be applied (a constraint, a size); nothing of it was changed.
+    Rejected(String),
+    /// Nothing was changed; or, with `Unknown`, it may have been.
+    Failed(StoreError),
+}
+
+/// The engine's store. `C` is what a step may ask to have changed together with its outcome.
+#[async_trait]
+pub trait Runs<C>: Send + Sync + 'static {
+    /// Registers a worker under a fresh id.
+    async fn register(&self, worker: WorkerId, lease: Duration) -> Result<Time, StoreError>;
+
+    /// Extends the lease, and tells which of the worker's runs have requests.
+    async fn renew(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, StoreError>;
+
+    /// Marks workers dead whose lease has ended; their runs can be claimed from the next commit on. Returns how many.
+    async fn bury(&self) -> Result<u64, StoreError>;
+
+    /// Ends a registration: its runs are free at once.
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;
+
+    /// Takes due runs that nobody alive owns, and raises their epochs.
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
+
+    /// Requests of one run that are not journaled yet, oldest first.
+    async fn requests(&self, run: RunId) -> Result<Vec<Request>, StoreError>;
+
+    /// Applies transitions; the answers are in the order of the batch.
+    async fn commit(&self, batch: Vec<Commit<C>>) -> Vec<CommitAnswer>;
+
+    /// The journal as it stands, to learn what became of an unknown commit; `None` if `epoch` is no longer the run's.
+    async fn journal(&self, run: RunId, epoch: i64) -> Result<Option<Vec<Record>>, StoreError>;
+
+    /// Live runs whose definition is not among `known`, by definition.
+    async fn unknown(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError>;
+}
