@@ -4,13 +4,17 @@
 //! `body` is the RFC 8785 form of the entry without `previous` and `hash`, each personal value replaced by
 //! hex HMAC-SHA-256(key, value). The key stands beside the value and is erased with it, so that erasure breaks no chain.
 
+mod chain;
+mod draft;
+
+pub use chain::{FirstBad, seal, verify};
+
 use saga::{RunId, Time};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::ports::Ids;
-use crate::{Caller, Principal};
+use crate::Principal;
 
 /// A value about a person. Erased: `value` and `key` are gone, `hmac` stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
