@@ -119,10 +119,12 @@ pub enum Event {
         fault: Fault,
         retry_at: Option<Time>,
     },
-    /// Refused by our own limit, breaker or pause: no attempt.
+    /// Refused by our own limit, breaker or pause: no attempt. `forgiven` is how many of the step's attempts no longer
+    /// count, this one included.
     StepRefused {
         step: String,
         attempt: u32,
+        forgiven: u32,
         retry_at: Time,
     },
     Turned {

@@ -2,6 +2,7 @@
 //!
 //! They serve the worker, recovery, the API and the CLI alike. Neither looks at a clock: `now` is passed in.
 
+mod advance;
 mod fold;
 mod next;
 mod outcome;
@@ -15,6 +16,7 @@ use crate::journal::{Ending, Fault, Turn};
 use crate::ports::{Head, OnFailure, State, WaitingFor};
 use crate::{Definition, Time};
 
+pub use advance::{Advance, Launch, advance};
 pub use fold::fold;
 pub use next::{Decision, next};
 pub use outcome::{failed, refused, succeeded, undo_failed, unknown};
