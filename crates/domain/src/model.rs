@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::Principal;
+use crate::{Principal, PrincipalKind};
 
 /// Gives an enum its one spelling on the wire, in tables and in files.
 macro_rules! words {
@@ -42,6 +42,17 @@ words!(
     /// A membership's role. Accounts have owner, admin and member; workspaces have all four.
     Role { Owner = "owner", Admin = "admin", Member = "member", Viewer = "viewer" }
 );
+impl Role {
+    /// Of whoever created the account or workspace: an owner is a user.
+    #[must_use]
+    pub fn of_creator(creator: Principal) -> Self {
+        match creator.kind {
+            PrincipalKind::User => Self::Owner,
+            PrincipalKind::ServiceAccount => Self::Admin,
+        }
+    }
+}
+
 words!(Scope { Account = "account", Workspace = "workspace" });
 
 #[derive(Debug, Clone, PartialEq)]

@@ -18,6 +18,7 @@ pub struct Object {
 
 impl Object {
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "ids are `Copy` or `&str`; `&id` at every call would only be noise")]
     pub fn new(kind: &str, id: impl ToString) -> Self {
         Self { kind: kind.to_owned(), id: id.to_string() }
     }

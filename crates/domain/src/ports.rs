@@ -88,7 +88,7 @@ pub struct NewRun {
     pub retry_of: Option<RunId>,
     pub input: Value,
     pub on_failure: OnFailure,
-    /// Not claimed this long after its creation, it fails.
+    /// How many steps the definition has.
     pub total: u32,
     pub created_by: Principal,
     pub trace: HashMap<String, String>,
@@ -100,6 +100,8 @@ pub struct NewAccount {
     pub name: String,
     pub slug: String,
     pub created_by: Principal,
+    /// The creator's role, as in [`NewWorkspace`].
+    pub role: crate::model::Role,
     pub workspaces_max: i64,
     pub run: NewRun,
     pub audit: Draft,
@@ -290,6 +292,9 @@ pub trait ProvisioningRuns: Send + Sync + 'static {
     /// Inserts the verb under the run row's lock, and makes the run due.
     async fn request(&self, new: NewRequest) -> Result<Written<RequestAnswer>, StoreError>;
     async fn retry(&self, new: RetryRun) -> Result<Written<RetryAnswer>, StoreError>;
+    /// What `key` was answered before: `Replayed` or `KeyReused`; `Done(())` if nothing is stored under it. Asked where a
+    /// verb is ruled out by now, which must not hide that this very request once ruled it out.
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Written<()>, StoreError>;
     async fn counts(&self) -> Result<RunCounts, StoreError>;
 }
 
