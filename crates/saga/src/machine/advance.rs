@@ -13,6 +13,8 @@ pub struct Advance {
     /// The earliest time at which there is something to do.
     pub wake: Option<Time>,
     pub ended: Option<Ending>,
+    /// An attempt is due that may not be launched yet.
+    pub blocked: bool,
 }
 
 /// An attempt whose start is among the records.
@@ -44,6 +46,7 @@ pub fn advance(definition: &Definition, state: &mut RunState, now: Time, may_lau
             continue;
         }
         out.wake = None;
+        out.blocked = false;
         let mut again = false;
         for decision in decisions {
             let name = |step: usize| definition.steps[step].name.clone();
@@ -52,7 +55,10 @@ pub fn advance(definition: &Definition, state: &mut RunState, now: Time, may_lau
                     out.wake = Some(out.wake.map_or(at, |w| w.min(at)));
                     continue;
                 }
-                Decision::Start { step, .. } | Decision::Undo { step, .. } if !may_launch(step) => continue,
+                Decision::Start { step, .. } | Decision::Undo { step, .. } if !may_launch(step) => {
+                    out.blocked = true;
+                    continue;
+                }
                 Decision::Start { step, attempt } => {
                     out.launches.push(Launch { step, attempt, undo: false });
                     Event::StepStarted { step: name(step), attempt }

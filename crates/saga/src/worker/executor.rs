@@ -1,0 +1,440 @@
+//! Executes one claimed run until it ends, is released, or is lost.
+//!
+//! Each round journals what happened, commits, launches what the commit made durable, and waits. The state in memory is
+//! always that of the last good commit: a refused or lost commit leaves nothing behind.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::Shared;
+use super::attempt::{Returned, attempt};
+use super::plan::{News, Plan, plan};
+use crate::machine::{Launch, Phase, UndoPhase, fold};
+use crate::ports::{ClaimedRun, Commit, CommitAnswer, Disposition, Facts, Head, Request, State, StoreError};
+use crate::registry::Saga;
+use crate::step::Attempt;
+use crate::{Fault, RunState, Time};
+
+/// After `drain_for` the process has 5 s left.
+const DRAIN_GRACE: Duration = Duration::from_secs(3);
+
+pub(super) struct Executor<C: 'static> {
+    shared: Arc<Shared<C>>,
+    lost: CancellationToken,
+    inbox: Arc<Notify>,
+    saga: Saga<C>,
+    facts: Facts,
+    input: Arc<Value>,
+    epoch: i64,
+    /// As committed.
+    state: RunState,
+    head: Option<Head>,
+    clock: Clock,
+    requests: Vec<Request>,
+    open: HashMap<usize, Open>,
+    tasks: JoinSet<(Launch, Returned<C>)>,
+    drain_until: Option<Instant>,
+}
+
+/// An attempt whose task has not returned.
+struct Open {
+    launch: Launch,
+    cancel: CancellationToken,
+    times_out: Instant,
+    cancelled: Option<(Instant, Fault)>,
+    /// Its outcome is journaled; only the task is awaited.
+    given_up: bool,
+    not_returned: bool,
+}
+
+/// Database time, carried on by the monotonic clock.
+struct Clock {
+    at: Time,
+    read: Instant,
+}
+
+/// The run is somebody else's, or may be.
+struct Lost;
+
+impl Clock {
+    fn now(&self) -> Time {
+        self.at + self.read.elapsed()
+    }
+
+    /// A reply's time is at least as late as its request's, so it only ever moves the clock forward.
+    fn learn(&mut self, now: Time) {
+        if now > self.now() {
+            *self = Self { at: now, read: Instant::now() };
+        }
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> Executor<C> {
+    pub fn new(
+        shared: Arc<Shared<C>>,
+        run: ClaimedRun,
+        now: Time,
+        asked: Instant,
+        lost: CancellationToken,
+        inbox: Arc<Notify>,
+    ) -> Option<Self> {
+        let saga = shared.registry.get(&run.facts.definition)?.clone();
+        let state = fold(&saga.definition, run.facts.created_at, run.facts.on_failure, &run.journal);
+        Some(Self {
+            shared,
+            lost,
+            inbox,
+            saga,
+            input: Arc::new(run.facts.input.clone()),
+            facts: run.facts,
+            epoch: run.epoch,
+            state,
+            head: None,
+            clock: Clock { at: now, read: asked },
+            requests: run.requests,
+            open: HashMap::new(),
+            tasks: JoinSet::new(),
+            drain_until: None,
+        })
+    }
+
+    pub async fn execute(mut self) {
+        let mut news = self.orphans();
+        loop {
+            let wake = match self.round(&news).await {
+                Ok(Some(wake)) => wake,
+                Ok(None) => return self.tasks.detach_all(),
+                Err(Lost) => return self.drop_run().await,
+            };
+            news = match self.wait(wake).await {
+                Ok(news) => news,
+                Err(Lost) => return self.drop_run().await,
+            };
+        }
+    }
+
+    /// Attempts that an earlier owner left open: each counts, so that a step that kills its worker ends in compensation.
+    fn orphans(&self) -> Vec<News<C>> {
+        let mut news = Vec::new();
+        if self.state.steps.iter().any(|s| s.not_returned) {
+            news.push(News::ReturnedLate);
+        }
+        for (step, s) in self.state.steps.iter().enumerate() {
+            let lost = || Fault::new("worker_lost", "The worker was lost in the middle of this attempt").retryable();
+            if s.phase == Phase::Open {
+                news.push(News::Unknown { launch: Launch { step, attempt: s.attempts, undo: false }, fault: lost() });
+            }
+            if s.undo.phase == UndoPhase::Open {
+                news.push(News::Unknown { launch: Launch { step, attempt: s.undo.attempts, undo: true }, fault: lost() });
+            }
+        }
+        news
+    }
+
+    /// Journals, commits, launches. Answers when to look again; `None` when the run is no longer ours.
+    async fn round(&mut self, news: &[News<C>]) -> Result<Option<Option<Instant>>, Lost> {
+        let draining = self.shared.draining.is_cancelled();
+        let Some((plan, disposition)) = self.commit(news, draining).await? else { return Ok(None) };
+        if plan.ended.is_some() {
+            tracing::info!(run = %self.facts.run, state = ?self.head.as_ref().map(|h| h.state), "run ended");
+        }
+        if disposition != Disposition::Keep {
+            return Ok(None);
+        }
+        for launch in plan.launches {
+            self.launch(launch);
+        }
+        self.cancel_what_left();
+        let now = self.clock.now();
+        let wake = plan.wake.map(|at| Instant::now() + at.since(now));
+        // What blocks may return between the plan and the wait.
+        let again = plan.blocked.then(|| Instant::now() + self.shared.options.poll_every);
+        Ok(Some(wake.into_iter().chain(again).min()))
+    }
+
+    /// Plans and commits, with the news as they are or, where the store refuses a change, without it.
+    async fn commit(&mut self, news: &[News<C>], draining: bool) -> Result<Option<(Plan<C>, Disposition)>, Lost> {
+        let mut news = news.to_vec();
+        loop {
+            let now = self.clock.now();
+            let (run, shared) = (self.facts.run, self.shared.clone());
+            let worker = self.epoch.to_string();
+            let may_launch = |step: usize| !draining && !shared.tasks.is_busy(run, step);
+            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, &worker, now, may_launch);
+            if let Some(ending) = plan.ended {
+                plan.changes.extend((self.saga.on_end)(run, &self.input, ending));
+            }
+            let has_tasks = self.open.values().any(|o| !(draining && o.given_up));
+            let disposition = plan.disposition(has_tasks, draining, now + self.shared.options.keep_for, now);
+            let head = plan.state.head(&self.saga.definition, now);
+            let nothing = plan.records.is_empty() && plan.requests.is_empty() && self.head.as_ref() == Some(&head);
+            if nothing && disposition == Disposition::Keep {
+                return Ok(Some((plan, disposition)));
+            }
+            let commit = Commit {
+                run,
+                epoch: self.epoch,
+                records: plan.records.clone(),
+                changes: plan.changes.clone(),
+                requests: plan.requests.clone(),
+                head: head.clone(),
+                disposition,
+            };
+            match self.send(commit).await? {
+                Ok(requested) => {
+                    self.log(&plan);
+                    self.state = plan.state.clone();
+                    self.head = Some(head);
+                    self.requests = Vec::new();
+                    if requested && disposition == Disposition::Keep {
+                        // The wait that follows reads them.
+                        self.inbox.notify_one();
+                    } else if requested {
+                        // Released, and due again: somebody claims it.
+                        self.shared.wake.notify_one();
+                    }
+                    return Ok(Some((plan, disposition)));
+                }
+                Err(why) => {
+                    tracing::error!(%run, why, "the database refused a commit of this run");
+                    if !news.iter().any(News::has_change) {
+                        self.show_stuck(now).await?;
+                        return Ok(None);
+                    }
+                    news = news.iter().map(|n| n.without_change(&why)).collect();
+                }
+            }
+        }
+    }
+
+    /// Sends one commit until its outcome is known. `Ok(Ok(requested))`, or `Ok(Err(why))` where it can never succeed.
+    async fn send(&mut self, commit: Commit<C>) -> Result<Result<bool, String>, Lost> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            if self.lost.is_cancelled() {
+                return Err(Lost);
+            }
+            let answer = self.shared.runs.commit(vec![commit.clone()]).await.pop();
+            let error = match answer {
+                Some(CommitAnswer::Committed { now, requested }) => {
+                    self.clock.learn(now);
+                    return Ok(Ok(requested));
+                }
+                Some(CommitAnswer::Fenced) => return Err(Lost),
+                Some(CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why))) => return Ok(Err(why)),
+                Some(CommitAnswer::Failed(error)) => error,
+                None => StoreError::Unavailable("the store did not answer".to_owned()),
+            };
+            tracing::warn!(run = %self.facts.run, %error, "a commit failed; trying again");
+            if matches!(error, StoreError::Unknown(_)) && !commit.records.is_empty() {
+                match self.shared.runs.journal(self.facts.run, self.epoch).await {
+                    Ok(Some(journal)) if commit.records.iter().all(|r| journal.contains(r)) => return Ok(Ok(true)),
+                    Ok(None) => return Err(Lost),
+                    // Finding nothing is no proof: it is sent again, under the same epoch and sequence.
+                    Ok(Some(_)) | Err(_) => {}
+                }
+            }
+            tokio::select! {
+                () = self.lost.cancelled() => return Err(Lost),
+                () = sleep(pause.mul_f64(0.5 + rand::random::<f64>())) => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// A commit that can never succeed must not be silent: the row says so, and the run is tried again later.
+    async fn show_stuck(&mut self, now: Time) -> Result<(), Lost> {
+        let mut head = self.state.head(&self.saga.definition, now);
+        head.state = State::Stuck;
+        let disposition = Disposition::Release { due_at: Some(now + Duration::from_mins(1)) };
+        let commit = Commit {
+            run: self.facts.run,
+            epoch: self.epoch,
+            records: Vec::new(),
+            changes: Vec::new(),
+            requests: Vec::new(),
+            head,
+            disposition,
+        };
+        self.stop_all("The run's transition cannot be stored");
+        let _refused_again = self.send(commit).await?;
+        Ok(())
+    }
+
+    async fn hear_requests(&mut self) {
+        match self.shared.runs.requests(self.facts.run).await {
+            Ok(requests) => self.requests = requests,
+            Err(error) => tracing::warn!(run = %self.facts.run, %error, "cannot read requests; the next renewal tells of them again"),
+        }
+    }
+
+    fn launch(&mut self, launch: Launch) {
+        let definition = &self.saga.definition.steps[launch.step];
+        let cancel = CancellationToken::new();
+        let outputs: BTreeMap<String, Value> = self
+            .saga
+            .definition
+            .steps
+            .iter()
+            .zip(&self.state.steps)
+            .filter_map(|(of, s)| Some((of.name.clone(), s.output.clone()?)))
+            .collect();
+        let to_do = Attempt {
+            run: self.facts.run,
+            step: definition.name.clone(),
+            number: launch.attempt,
+            input: self.input.clone(),
+            with: definition.with.clone(),
+            outputs: Arc::new(outputs),
+            cancelled: cancel.clone(),
+        };
+        let limit = if launch.undo { definition.undo_timeout } else { definition.timeout };
+        let busy = self.shared.tasks.enter(self.facts.run, launch.step);
+        let span = (self.shared.options.span)(&self.facts, launch, &definition.name);
+        self.tasks.spawn(attempt(self.saga.steps[launch.step].clone(), to_do, launch, busy).instrument(span));
+        let open = Open { launch, cancel, times_out: Instant::now() + limit, cancelled: None, given_up: false, not_returned: false };
+        self.open.insert(launch.step, open);
+    }
+
+    /// A run that left the forward path cancels its forward attempts; an abandoned one all.
+    fn cancel_what_left(&mut self) {
+        if !self.state.leaves() {
+            return;
+        }
+        let all = self.state.abandon_requested;
+        let fault = Fault::new("run_turned", "The run left the forward path in the middle of this attempt").retryable();
+        for open in self.open.values_mut().filter(|o| all || !o.launch.undo) {
+            open.stop(&fault);
+        }
+    }
+
+    /// What a cancelled attempt has; little where the process is about to exit.
+    fn grace(&self) -> Duration {
+        let grace = self.shared.options.cancel_grace;
+        if self.drain_until.is_some_and(|until| until <= Instant::now()) { grace.min(DRAIN_GRACE) } else { grace }
+    }
+
+    fn stop_all(&mut self, title: &str) {
+        let fault = Fault::new("worker_stopping", title).retryable();
+        self.open.values_mut().for_each(|o| o.stop(&fault));
+    }
+
+    /// Waits for something to journal or a time to look again.
+    async fn wait(&mut self, wake: Option<Instant>) -> Result<Vec<News<C>>, Lost> {
+        let shared = self.shared.clone();
+        let draining = shared.draining.is_cancelled();
+        if draining && self.drain_until.is_none() {
+            self.drain_until = Some(Instant::now() + shared.options.drain_for);
+        }
+        let drains = self.drain_until.filter(|_| self.open.values().any(|o| o.cancelled.is_none()));
+        let grace = self.grace();
+        let look_at = self.open.values().filter_map(|o| o.looks_at(grace, &shared.options)).chain(wake).chain(drains).min();
+        let returned = shared.tasks.returned.notified();
+        tokio::select! {
+            biased;
+            () = self.lost.cancelled() => return Err(Lost),
+            Some(done) = self.tasks.join_next() => {
+                let mut news: Vec<News<C>> = self.returned(done).into_iter().collect();
+                while let Some(done) = self.tasks.try_join_next() {
+                    news.extend(self.returned(done));
+                }
+                return Ok(news);
+            }
+            () = self.inbox.notified() => self.hear_requests().await,
+            () = shared.draining.cancelled(), if !draining => {}
+            // A task of an earlier registration of this process returned: its step may go on.
+            () = returned, if self.tasks.is_empty() => {}
+            () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
+        }
+        Ok(self.overdue())
+    }
+
+    fn returned(&mut self, done: Result<(Launch, Returned<C>), tokio::task::JoinError>) -> Option<News<C>> {
+        let (launch, returned) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(run = %self.facts.run, %error, "an attempt's task was aborted");
+                return None;
+            }
+        };
+        let open = self.open.remove(&launch.step)?;
+        if open.not_returned {
+            return Some(News::ReturnedLate);
+        }
+        Some(News::Returned { launch, returned, stopped: open.cancelled.map(|(_, fault)| fault) })
+    }
+
+    /// Attempts that ran out of time, of grace or of patience.
+    fn overdue(&mut self) -> Vec<News<C>> {
+        let (now, options) = (Instant::now(), self.shared.options.clone());
+        if self.drain_until.is_some_and(|until| until <= now) {
+            self.stop_all("The worker drains");
+        }
+        let grace = self.grace();
+        let mut news = Vec::new();
+        for open in self.open.values_mut() {
+            match &open.cancelled {
+                None if open.times_out <= now => {
+                    open.stop(&Fault::new("timeout", "The attempt did not end within its timeout").retryable());
+                }
+                Some((since, fault)) if !open.given_up && *since + grace <= now => {
+                    news.push(News::Unknown { launch: open.launch, fault: fault.clone() });
+                    open.given_up = true;
+                }
+                Some((since, _)) if open.given_up && !open.not_returned && *since + options.task_patience <= now => {
+                    news.push(News::NotReturned { step: open.launch.step });
+                    open.not_returned = true;
+                }
+                _ => {}
+            }
+        }
+        news
+    }
+
+    /// Fenced, or the lease is lost: nothing more is written, and the attempts are stopped.
+    async fn drop_run(mut self) {
+        tracing::warn!(run = %self.facts.run, epoch = self.epoch, "dropping a run that another worker may own");
+        self.stop_all("The worker lost its lease");
+        let patience = self.shared.options.task_patience;
+        let _some_may_stay = timeout(patience, async { while self.tasks.join_next().await.is_some() {} }).await;
+        self.tasks.detach_all();
+    }
+
+    fn log(&self, plan: &Plan<C>) {
+        for record in &plan.records {
+            let event = serde_json::to_value(&record.event).unwrap_or_default();
+            let field = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            tracing::debug!(run = %self.facts.run, seq = record.seq, step = field("step"), event = field("type"), "journaled");
+            if let Some(fault) = event.get("fault") {
+                tracing::info!(run = %self.facts.run, step = field("step"), event = field("type"), %fault, "an attempt did not succeed");
+            }
+        }
+    }
+}
+
+impl Open {
+    fn stop(&mut self, why: &Fault) {
+        if self.cancelled.is_none() {
+            self.cancel.cancel();
+            self.cancelled = Some((Instant::now(), why.clone()));
+        }
+    }
+
+    /// When the executor has to look after this attempt.
+    fn looks_at(&self, grace: Duration, options: &super::Options) -> Option<Instant> {
+        match &self.cancelled {
+            None => Some(self.times_out),
+            Some((since, _)) if !self.given_up => Some(*since + grace),
+            Some((since, _)) if !self.not_returned => Some(*since + options.task_patience),
+            Some(_) => None,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! How a worker works; nothing about what a saga does.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::machine::Launch;
+use crate::ports::Facts;
+
+/// Makes the tracing span of an attempt; the step's name is the third argument.
+pub type AttemptSpan = Arc<dyn Fn(&Facts, Launch, &str) -> tracing::Span + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Options {
+    /// Runs at work at once.
+    pub concurrency: usize,
+    pub lease: Duration,
+    pub renew_every: Duration,
+    /// Behind every hint there is a poll this often, give or take a quarter.
+    pub poll_every: Duration,
+    /// A run that waits longer than this is released.
+    pub keep_for: Duration,
+    /// What a cancelled attempt has before it counts as unknown.
+    pub cancel_grace: Duration,
+    /// A task that has not returned this long after its cancellation makes the run stuck.
+    pub task_patience: Duration,
+    /// What open attempts have when the process drains.
+    pub drain_for: Duration,
+    pub span: AttemptSpan,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            lease: Duration::from_secs(10),
+            renew_every: Duration::from_secs(3),
+            poll_every: Duration::from_secs(1),
+            keep_for: Duration::from_secs(1),
+            cancel_grace: Duration::from_secs(10),
+            task_patience: Duration::from_mins(1),
+            drain_for: Duration::from_secs(25),
+            span: Arc::new(
+                |facts, launch, step| tracing::info_span!("saga.step", run = %facts.run, saga = facts.definition.name, step, attempt = launch.attempt, undo = launch.undo),
+            ),
+        }
+    }
+}
+
+impl Options {
+    /// Every duration but the poll multiplied by `scale`. The lease stays long enough to be renewed on a busy machine.
+    #[must_use]
+    pub fn scaled(mut self, scale: f64) -> Self {
+        let floor = |d: Duration, least: u64| d.mul_f64(scale).max(Duration::from_millis(least));
+        self.lease = floor(self.lease, 2_000).min(self.lease);
+        self.renew_every = floor(self.renew_every, 500).min(self.renew_every);
+        self.keep_for = floor(self.keep_for, 50).min(self.keep_for);
+        self.cancel_grace = floor(self.cancel_grace, 200).min(self.cancel_grace);
+        self.task_patience = floor(self.task_patience, 1_000).min(self.task_patience);
+        self.drain_for = floor(self.drain_for, 500).min(self.drain_for);
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("concurrency", &self.concurrency).field("lease", &self.lease).finish_non_exhaustive()
+    }
+}
