@@ -1,13 +1,16 @@
 //! What a saga is: shape and policy, read from a file. See `load` for the file format and its rules.
 
+pub mod diagram;
+mod fields;
 mod load;
+mod tree;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, load_checked};
 
 /// What a run is pinned to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
