@@ -156,7 +156,7 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
     /// Claims what is due; returns when to ask again.
     async fn claim(&self, worker: WorkerId, lost: &CancellationToken, executors: &mut Executors) -> Instant {
         let options = &self.shared.options;
-        let poll = Instant::now() + options.poll_every.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+        let poll = Instant::now() + options.poll_every.mul_f64(0.75 + (options.jitter)() / 2.0);
         if let Err(error) = self.shared.runs.bury().await {
             tracing::warn!(%error, "cannot look for dead workers");
         }

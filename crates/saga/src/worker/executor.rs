@@ -167,8 +167,9 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             let now = self.clock.now();
             let (run, shared) = (self.facts.run, self.shared.clone());
             let worker = self.epoch.to_string();
+            let jitter = &*shared.options.jitter;
             let may_launch = |step: usize| !draining && !shared.tasks.is_busy(run, step);
-            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, &worker, now, may_launch);
+            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (&worker, now, jitter), may_launch);
             if let Some(ending) = plan.ended {
                 plan.changes.extend((self.saga.on_end)(run, &self.input, ending));
             }
@@ -244,7 +245,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             }
             tokio::select! {
                 () = self.lost.cancelled() => return Err(Lost),
-                () = sleep(pause.mul_f64(0.5 + rand::random::<f64>())) => {}
+                () = sleep(pause.mul_f64(0.5 + (self.shared.options.jitter)())) => {}
             }
             pause = (pause * 2).min(Duration::from_secs(2));
         }

@@ -27,6 +27,13 @@ pub struct Options {
     /// What open attempts have when the process drains.
     pub drain_for: Duration,
     pub span: AttemptSpan,
+    /// Uniform in `0.0..1.0`.
+    pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine's one source of jitter; tests pass in their own")]
+fn jitter() -> f64 {
+    rand::random()
 }
 
 impl Default for Options {
@@ -43,6 +50,7 @@ impl Default for Options {
             span: Arc::new(
                 |facts, launch, step| tracing::info_span!("saga.step", run = %facts.run, saga = facts.definition.name, step, attempt = launch.attempt, undo = launch.undo),
             ),
+            jitter: Arc::new(jitter),
         }
     }
 }

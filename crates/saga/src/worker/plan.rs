@@ -39,11 +39,11 @@ pub(super) fn plan<C: Clone>(
     state: &RunState,
     news: &[News<C>],
     requests: &[Request],
-    worker: &str,
-    now: Time,
+    around: (&str, Time, &dyn Fn() -> f64),
     may_launch: impl Fn(usize) -> bool,
 ) -> Plan<C> {
     let definition = &*saga.definition;
+    let (worker, now, jitter) = around;
     let mut plan = Plan {
         state: state.clone(),
         records: Vec::new(),
@@ -55,7 +55,7 @@ pub(super) fn plan<C: Clone>(
         blocked: false,
     };
     for item in news {
-        let (event, change) = event_of(saga, &plan.state, item, worker, now);
+        let (event, change) = event_of(saga, &plan.state, item, (worker, now, jitter()));
         if let Some(event) = event {
             plan.records.push(plan.state.journal(definition, event, now));
             plan.changes.extend(change);
@@ -73,9 +73,9 @@ pub(super) fn plan<C: Clone>(
     plan
 }
 
-fn event_of<C: Clone>(saga: &Saga<C>, state: &RunState, news: &News<C>, worker: &str, now: Time) -> (Option<Event>, Option<C>) {
+fn event_of<C: Clone>(saga: &Saga<C>, state: &RunState, news: &News<C>, around: (&str, Time, f64)) -> (Option<Event>, Option<C>) {
     let definition = &*saga.definition;
-    let jitter = rand::random::<f64>();
+    let (worker, now, jitter) = around;
     match news {
         News::Returned { launch, returned, stopped } if is_open(state, *launch) => match returned {
             Returned::Forward(outcome) => forward_event(saga, state, *launch, outcome, stopped.as_ref(), now, jitter),
