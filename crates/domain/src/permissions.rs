@@ -132,7 +132,8 @@ pub enum PermissionsError {
 /// The most updates that one write may hold.
 pub const UPDATES_MAX: usize = 1000;
 
-/// The permission system.
+/// The permission system. Each call ends by its own deadline, a few seconds at most: a saga step awaits its write, because
+/// a write that was dropped half-way could still be applied.
 #[async_trait]
 pub trait Permissions: Send + Sync + 'static {
     /// One answer per check, in order. An unknown permission is an error, not a "no".

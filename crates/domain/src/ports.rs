@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use saga::definition::DefinitionId;
 use saga::ports::OnFailure;
-use saga::{Fault, RunId, StoreError, Time, Verb};
+use saga::{CancellationToken, Fault, RunId, StoreError, Time, Verb};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -355,16 +355,19 @@ pub enum CallError {
 }
 
 /// The configured data platforms of all regions.
+///
+/// A call that has returned is over: nothing that it began goes on, blocking work included. Callers therefore await it
+/// and never drop it; to be rid of it they fire `stop`, upon which it gives up what can be given up and returns soon.
 #[async_trait]
 pub trait Backends: Send + Sync + 'static {
     /// The backend's name, as in the glossary (`local`, `postgres`, …).
     fn name(&self, region: &str) -> Option<String>;
     /// Creates, or finds what the same key created before; refused for good once `drop` has sealed it. Returns the locator.
-    async fn create(&self, spec: &BackendSpec) -> Result<String, CallError>;
+    async fn create(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<String, CallError>;
     /// Takes away what `create` may have made, and seals against a late copy of it. Idempotent.
-    async fn drop(&self, spec: &BackendSpec) -> Result<(), CallError>;
+    async fn drop(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError>;
     /// Proves that the workspace's own credentials open it.
-    async fn login(&self, spec: &BackendSpec) -> Result<(), CallError>;
+    async fn login(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError>;
 }
 
 /// Relationships that a grant step is to write; journaled as part of the run's input.

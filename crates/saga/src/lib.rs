@@ -19,6 +19,8 @@ pub use ports::{Runs, StoreError};
 pub use registry::{Registry, Saga};
 pub use step::{Attempt, Outcome, Step, UndoOutcome};
 pub use time::Time;
+/// What an attempt's `cancelled` is, for ports that are told when to give up.
+pub use tokio_util::sync::CancellationToken;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
