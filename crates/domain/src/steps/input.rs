@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Principal;
 use crate::model::{EnvironmentName, TenancyModel};
+use crate::permissions::{Object, Relationship};
+use crate::{Principal, PrincipalKind};
 
 /// Of `create-workspace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,4 +33,67 @@ pub struct CreateAccountInput {
     pub account_id: Uuid,
     pub name: String,
     pub creator: Principal,
+}
+
+impl CreateWorkspaceInput {
+    /// What the run grants, and all that its compensation takes away. Depends on nothing but the input.
+    #[must_use]
+    pub fn relationships(&self) -> Vec<Relationship> {
+        let workspace = Object::workspace(self.workspace_id);
+        let environments = self.environments.iter().map(|e| Relationship::new(Object::environment(e.id), "workspace", workspace.clone()));
+        [
+            Relationship::new(workspace.clone(), "account", Object::account(self.account_id)),
+            Relationship::new(workspace.clone(), creators_relation(self.creator), self.creator.into()),
+        ]
+        .into_iter()
+        .chain(environments)
+        .collect()
+    }
+}
+
+impl CreateAccountInput {
+    /// As of [`CreateWorkspaceInput`].
+    #[must_use]
+    pub fn relationships(&self) -> Vec<Relationship> {
+        let account = Object::account(self.account_id);
+        vec![
+            Relationship::new(account.clone(), "platform", Object::platform()),
+            Relationship::new(account, creators_relation(self.creator), self.creator.into()),
+        ]
+    }
+}
+
+/// An owner is a user; a service account that creates becomes `admin`.
+fn creators_relation(creator: Principal) -> &'static str {
+    match creator.kind {
+        PrincipalKind::User => "owner",
+        PrincipalKind::ServiceAccount => "admin",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fakes;
+    use super::*;
+
+    #[test]
+    fn a_service_account_that_creates_becomes_admin() {
+        let creator = Principal { kind: PrincipalKind::ServiceAccount, id: Uuid::from_u128(9) };
+        let admin = |resource| Relationship::new(resource, "admin", Object::from(creator));
+        let workspace = CreateWorkspaceInput { creator, ..fakes::workspace_input() };
+        assert!(workspace.relationships().contains(&admin(Object::workspace(workspace.workspace_id))));
+        let account = CreateAccountInput { creator, ..fakes::account_input() };
+        assert!(account.relationships().contains(&admin(Object::account(account.account_id))));
+    }
+
+    #[test]
+    fn a_workspaces_relationships_are_about_nothing_but_it_and_its_environments() {
+        let input = fakes::workspace_input();
+        let relationships = input.relationships();
+        assert_eq!(relationships.len(), 2 + input.environments.len());
+        for r in relationships {
+            let is_workspace = r.resource == Object::workspace(input.workspace_id);
+            assert!(is_workspace || input.environments.iter().any(|e| r.resource == Object::environment(e.id)), "{r:?}");
+        }
+    }
 }
