@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::berth::{Replay, Reply};
 use crate::model::Account;
+use crate::paging::Listed;
 use crate::ports::Page;
-use crate::workspaces::read::Listed;
 use crate::{Berth, Caller, Error};
 
 #[derive(Debug, Clone, PartialEq, Eq)]

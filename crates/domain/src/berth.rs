@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use saga::Registry;
+use uuid::Uuid;
 
-use crate::Change;
 use crate::permissions::Permissions;
-use crate::ports::{Accounts, Answer, AuditLog, Health, Ids, Principals, ProvisioningRuns, Wake, Workspaces};
+use crate::ports::{
+    Accounts, Answer, AuditLog, Health, Idempotency, IdempotencyKey, Ids, Principals, ProvisioningRuns, Wake, Workspaces, Written,
+};
+use crate::{Caller, Change, Error};
 
 #[derive(Clone)]
 pub struct Berth {
@@ -50,9 +53,40 @@ pub struct Replay<T> {
     pub answer: fn(&T) -> Answer,
 }
 
+impl<T> Replay<T> {
+    /// What the mutation's transaction keeps: the key in `account`'s scope, and the answer that `done` will be worded as.
+    pub(crate) fn keep(self, caller: &Caller, account: Uuid, done: &T) -> Idempotency {
+        let answer = (self.answer)(done);
+        Idempotency { key: self.key(caller, account), answer }
+    }
+
+    pub(crate) fn key(self, caller: &Caller, account: Uuid) -> IdempotencyKey {
+        IdempotencyKey {
+            account_id: account,
+            principal: caller.principal,
+            method: self.method,
+            path: self.path,
+            key: self.key,
+            fingerprint: self.fingerprint,
+        }
+    }
+}
+
 /// What a mutation did, or what the first request with the same key was answered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply<T> {
     Fresh(T),
     Replayed(Answer),
+}
+
+impl<T> Written<T> {
+    /// What the mutation answered, or the answer that is replayed instead.
+    pub(crate) fn fresh(self) -> Result<Reply<T>, Error> {
+        match self {
+            Self::Done(done) => Ok(Reply::Fresh(done)),
+            Self::Replayed(answer) => Ok(Reply::Replayed(answer)),
+            Self::KeyReused => Err(Error::KeyReused),
+            Self::KeyBusy => Err(Error::KeyBusy),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Berth's rules, use cases, saga steps and ports. No IO, no clock, no randomness: those come in through [`ports`].
 
+mod access;
 pub mod accounts;
 pub mod audit;
 pub mod berth;
@@ -8,6 +9,8 @@ pub mod error;
 pub mod ids;
 pub mod me;
 pub mod model;
+pub mod names;
+pub mod paging;
 pub mod permissions;
 pub mod ports;
 pub mod principal;

@@ -5,8 +5,8 @@ use saga::{RunId, RunState, Time};
 
 use crate::berth::{Replay, Reply};
 use crate::model::{ProvisioningRun, RunDetail};
+use crate::paging::Listed;
 use crate::ports::{Page, RunFilter};
-use crate::workspaces::read::Listed;
 use crate::{Berth, Caller, Error};
 
 /// A run as people see it: its row, and the state folded from its journal with the step names of its definition.

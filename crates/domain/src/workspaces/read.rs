@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::model::{Environment, ProvisioningRun, Workspace};
+pub use crate::paging::Listed;
 use crate::ports::{Page, WorkspaceFilter};
 use crate::{Berth, Caller, Error};
 
@@ -14,13 +15,6 @@ pub struct View {
     pub run: Option<ProvisioningRun>,
     /// Such as `read`, `audit`, `cancel`, `retry`.
     pub allowed_actions: Vec<&'static str>,
-}
-
-/// A page of a list; `next` is the key that the following page starts after.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed<T> {
-    pub items: Vec<T>,
-    pub next: Option<Uuid>,
 }
 
 /// # Errors
