@@ -151,7 +151,9 @@ impl Ground {
         self.require(berth, caller, &Right::on_platform("administer")).await
     }
 
-    async fn require(&self, berth: &Berth, caller: &Caller, right: &Right) -> Result<(), Error> {
+    /// # Errors
+    /// `NotFound` for who may not see it, `Forbidden` for who lacks `right`.
+    pub async fn require(&self, berth: &Berth, caller: &Caller, right: &Right) -> Result<(), Error> {
         match *ask(berth, caller, &Consistency::FullyConsistent, &[&self.see, right]).await?.as_slice() {
             [_, true] => Ok(()),
             [sees, _] if sees || self.is_creator => Err(right.forbidden()),

@@ -1,13 +1,26 @@
 //! Use cases about accounts.
 
+use async_trait::async_trait;
 use saga::RunId;
+use saga::ports::OnFailure;
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::access::{Freshness, Ground, Right, ask};
+use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
-use crate::model::Account;
-use crate::paging::Listed;
-use crate::ports::Page;
+use crate::ids::PLATFORM;
+use crate::model::{Account, AccountStatus, Role};
+use crate::names::Name;
+use crate::paging::{Listed, Source, fill};
+use crate::permissions::Consistency;
+use crate::ports::{NewAccount, Page};
+use crate::runs::new_run::NewRunOf;
+use crate::steps::input::CreateAccountInput;
 use crate::{Berth, Caller, Error};
+
+/// The saga that makes an account usable by its owner.
+pub const SAGA: &str = "create-account";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
@@ -15,18 +28,63 @@ pub struct Accepted {
     pub run_id: RunId,
 }
 
+/// Accepts an account: with the answer its row, its creator's membership and its run are durable.
+///
 /// # Errors
 /// [`Error::Invalid`], `Forbidden` on the platform, a reused key, an outage.
 pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option<Replay<Accepted>>) -> Result<Reply<Accepted>, Error> {
-    let _ = (berth, caller, name, replay);
-    unimplemented!()
+    let name = Name::parse("/name", &name).map_err(Error::Invalid)?;
+    let operate = Right::on_platform("administer");
+    if !berth.settings.self_serve_accounts && !ask(berth, caller, &Consistency::FullyConsistent, &[&operate]).await?[0] {
+        return Err(operate.forbidden());
+    }
+    let account = berth.ids.account();
+    let accepted = Accepted { account_id: account, run_id: RunId(berth.ids.within(account)) };
+    let input = CreateAccountInput { account_id: account, name: name.as_str().to_owned(), creator: caller.principal };
+    let run = NewRunOf {
+        id: accepted.run_id,
+        saga: SAGA,
+        account_id: account,
+        workspace_id: None,
+        retry_of: None,
+        on_failure: OnFailure::Rollback,
+    }
+    .with(berth, caller, &input);
+    let new = NewAccount {
+        id: account,
+        slug: name.slug("account"),
+        created_by: caller.principal,
+        role: Role::of_creator(caller.principal),
+        workspaces_max: berth.settings.workspaces_max,
+        run,
+        audit: Draft::of(caller, &*berth.ids, account, None, "account.create")
+            .target("account", account)
+            .run(accepted.run_id)
+            .after(json!({ "name": name.as_str() })),
+        idempotency: replay.map(|replay| replay.keep(caller, PLATFORM, &accepted)),
+        name: input.name,
+    };
+    match berth.accounts.create(new).await?.fresh()? {
+        Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
+        Reply::Fresh(()) => {
+            berth.wake.wake();
+            Ok(Reply::Fresh(accepted))
+        }
+    }
 }
 
+/// An account that is not active yet is seen by its creator and by the platform's readers.
+///
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Account, Error> {
-    let _ = (berth, caller, id);
-    unimplemented!()
+    let account = find(berth, id).await?;
+    Ground::account(&account, caller).require_sight(berth, caller, Freshness::Row).await?;
+    Ok(account)
+}
+
+pub(crate) async fn find(berth: &Berth, id: Uuid) -> Result<Account, Error> {
+    berth.accounts.get(id).await?.ok_or(Error::NotFound { what: "account" })
 }
 
 /// Those the caller created or is a member of; all of them with `platform#read`.
@@ -34,6 +92,42 @@ pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Account, Er
 /// # Errors
 /// An outage.
 pub async fn list(berth: &Berth, caller: &Caller, page: Page) -> Result<Listed<Account>, Error> {
-    let _ = (berth, caller, page);
-    unimplemented!()
+    let sees_all = ask(berth, caller, &Consistency::FullyConsistent, &[&Right::on_platform("read")]).await?[0];
+    fill(&Rows { berth, caller, sees_all }, page).await
+}
+
+struct Rows<'a> {
+    berth: &'a Berth,
+    caller: &'a Caller,
+    sees_all: bool,
+}
+
+#[async_trait]
+impl Source for Rows<'_> {
+    type Row = Account;
+
+    fn key(row: &Account) -> Uuid {
+        row.id
+    }
+
+    async fn fetch(&self, page: Page) -> Result<Vec<Account>, Error> {
+        let member = (!self.sees_all).then_some(self.caller.principal);
+        Ok(self.berth.accounts.list(member, page).await?)
+    }
+
+    /// A row of the caller's is no right: it may have been taken away in the meantime.
+    async fn visible(&self, rows: &[Account]) -> Result<Vec<bool>, Error> {
+        if self.sees_all {
+            return Ok(vec![true; rows.len()]);
+        }
+        let active: Vec<Right> =
+            rows.iter().filter(|a| a.status == AccountStatus::Active).map(|a| Right::on_account(a.id, "read")).collect();
+        let asked: Vec<&Right> = active.iter().collect();
+        let mut answers = ask(self.berth, self.caller, &Consistency::FullyConsistent, &asked).await?.into_iter();
+        let visible = rows.iter().map(|account| match account.status {
+            AccountStatus::Active => answers.next().unwrap_or(false),
+            AccountStatus::Provisioning | AccountStatus::Failed => account.created_by == self.caller.principal,
+        });
+        Ok(visible.collect())
+    }
 }

@@ -1,6 +1,8 @@
 //! Who the caller is.
 
+use crate::access::{Right, ask};
 use crate::model::StoredPrincipal;
+use crate::permissions::Consistency;
 use crate::{Berth, Caller, Error};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +13,11 @@ pub struct Me {
 }
 
 /// # Errors
-/// An outage.
+/// `NotFound` for a principal that is no longer stored, or an outage.
 pub async fn me(berth: &Berth, caller: &Caller) -> Result<Me, Error> {
-    let _ = (berth, caller);
-    unimplemented!()
+    let principal = berth.principals.get(caller.principal).await?.ok_or(Error::NotFound { what: "principal" })?;
+    let rights = [Right::on_platform("administer"), Right::on_platform("read")];
+    let held = ask(berth, caller, &Consistency::MinimizeLatency, &rights.each_ref()).await?;
+    let platform_permissions = rights.iter().zip(held).filter(|(_, held)| *held).map(|(right, _)| right.permission).collect();
+    Ok(Me { principal, platform_permissions })
 }

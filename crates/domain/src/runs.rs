@@ -1,13 +1,25 @@
 //! Use cases about provisioning runs.
 
-use saga::journal::Verb;
-use saga::{RunId, RunState, Time};
+pub(crate) mod new_run;
+mod retry;
+pub(crate) mod verbs;
 
+use saga::journal::Verb;
+use saga::machine::fold;
+use saga::{RunId, RunState, Time};
+use uuid::Uuid;
+
+use crate::access::{Freshness, Ground, Right, ask};
+use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
-use crate::model::{ProvisioningRun, RunDetail};
-use crate::paging::Listed;
-use crate::ports::{Page, RunFilter};
-use crate::{Berth, Caller, Error};
+use crate::model::{Account, AccountStatus, ProvisioningRun, RunDetail};
+use crate::names::parse_comment;
+use crate::paging::{LIMIT_MAX, Listed};
+use crate::permissions::{Consistency, Object};
+use crate::ports::{NewRequest, Page, RequestAnswer, RunFilter};
+use crate::workspaces::read::find as find_workspace;
+use crate::{Berth, Caller, Error, accounts};
+use verbs::{Folded, Permitted, VERBS, is_operators, word};
 
 /// A run as people see it: its row, and the state folded from its journal with the step names of its definition.
 #[derive(Debug, Clone)]
@@ -28,20 +40,101 @@ pub struct Requested {
     pub new_run: bool,
 }
 
+const NOT_FOUND: Error = Error::NotFound { what: WHAT };
+const WHAT: &str = "provisioning run";
+
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Error> {
-    let _ = (berth, caller, id);
-    unimplemented!()
+    let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
+    ground(berth, caller, &detail.run).await?.require_sight(berth, caller, Freshness::Row).await?;
+    let now = berth.health.now().await?;
+    let definition = berth.sagas.get(&detail.run.definition).map(|saga| &saga.definition);
+    Ok(View {
+        state: definition.map(|d| fold(d, detail.run.created_at, detail.run.on_failure, &detail.journal)),
+        steps: definition.map(|d| d.steps.iter().map(|step| step.name.clone()).collect()).unwrap_or_default(),
+        detail,
+        now,
+    })
 }
 
-/// Newest first. Without a filter: of all accounts whose workspaces the caller may read, or all with `platform#read`.
+/// A run is its workspace's, or its account's if it makes one.
+async fn ground(berth: &Berth, caller: &Caller, run: &ProvisioningRun) -> Result<Ground, Error> {
+    let ground = match run.workspace_id {
+        Some(workspace) => match berth.workspaces.get(workspace).await? {
+            Some(workspace) => Ground::workspace(berth, &workspace).await?,
+            None => return Err(NOT_FOUND),
+        },
+        None => match berth.accounts.get(run.account_id).await? {
+            Some(account) => Ground::account_runs(&account, caller),
+            None => return Err(NOT_FOUND),
+        },
+    };
+    Ok(ground.named(WHAT))
+}
+
+/// Newest first. Without a filter: of all accounts whose workspaces the caller may read and of those that he is about to
+/// have, or all with `platform#read`.
 ///
 /// # Errors
-/// `NotFound` about the account or workspace of the filter, or an outage.
+/// `NotFound` or `Forbidden` about the account or workspace of the filter, or an outage.
 pub async fn list(berth: &Berth, caller: &Caller, filter: &RunFilter, page: Page) -> Result<Listed<ProvisioningRun>, Error> {
-    let _ = (berth, caller, filter, page);
-    unimplemented!()
+    let accounts = match (filter.workspace_id, filter.account_id) {
+        (Some(workspace), _) => {
+            let workspace = find_workspace(berth, workspace).await?;
+            Ground::workspace(berth, &workspace).await?.require_sight(berth, caller, Freshness::Full).await?;
+            Some(vec![workspace.account_id])
+        }
+        (None, Some(account)) => {
+            require_runs_of(berth, caller, account).await?;
+            Some(vec![account])
+        }
+        (None, None) => accounts_in_sight(berth, caller).await?,
+    };
+    if accounts.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Listed { items: Vec::new(), next: None });
+    }
+    let limit = page.limit.clamp(1, LIMIT_MAX);
+    // One more than wanted tells whether there is a next page.
+    let mut items = berth.runs.list(accounts.as_deref(), filter, Page { limit: limit + 1, ..page }).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let is_more = items.len() > wanted;
+    items.truncate(wanted);
+    let next = items.last().filter(|_| is_more).map(|run| run.id.0);
+    Ok(Listed { items, next })
+}
+
+async fn require_runs_of(berth: &Berth, caller: &Caller, account: Uuid) -> Result<(), Error> {
+    let account = accounts::find(berth, account).await?;
+    let ground = Ground::account(&account, caller);
+    if account.status == AccountStatus::Active {
+        return ground.require(berth, caller, &Right::on_account(account.id, "read_workspaces")).await;
+    }
+    ground.require_sight(berth, caller, Freshness::Full).await
+}
+
+/// `None`: all.
+async fn accounts_in_sight(berth: &Berth, caller: &Caller) -> Result<Option<Vec<Uuid>>, Error> {
+    if ask(berth, caller, &Consistency::FullyConsistent, &[&Right::on_platform("read")]).await?[0] {
+        return Ok(None);
+    }
+    let subject = Object::from(caller.principal);
+    let found = berth.permissions.lookup("account", "read_workspaces", &subject, &Consistency::FullyConsistent).await?;
+    let mut accounts: Vec<Uuid> = found.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    let mut after = None;
+    loop {
+        let rows = berth.accounts.list(Some(caller.principal), Page { after, limit: LIMIT_MAX }).await?;
+        let is_end = rows.len() < usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX);
+        after = rows.last().map(|account| account.id);
+        let is_about_to_have = |a: &Account| a.status != AccountStatus::Active && a.created_by == caller.principal;
+        accounts.extend(rows.into_iter().filter(is_about_to_have).map(|account| account.id));
+        if is_end {
+            break;
+        }
+    }
+    accounts.sort_unstable();
+    accounts.dedup();
+    Ok(Some(accounts))
 }
 
 /// `cancel`, `retry`, `skip` or `abandon`.
@@ -57,6 +150,91 @@ pub async fn request(
     comment: Option<String>,
     replay: Option<Replay<Requested>>,
 ) -> Result<Reply<Requested>, Error> {
-    let _ = (berth, caller, id, verb, step, comment, replay);
-    unimplemented!()
+    let comment = check_shape(verb, step.as_deref(), comment.as_deref())?;
+    let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
+    let ground = ground(berth, caller, &detail.run).await?;
+    if is_operators(verb) {
+        ground.require_operator(berth, caller).await?;
+    } else {
+        ground.require_action(berth, caller).await?;
+    }
+    let permitted = match Folded::of(berth, &detail).permit(verb, step.as_deref()) {
+        Ok(permitted) => permitted,
+        // What rules the verb out now may be what this very request did when it came first.
+        Err(refusal) => match replay {
+            None => return Err(refusal),
+            Some(replay) => {
+                return match berth.runs.recall(&replay.key(caller, detail.run.account_id)).await?.fresh()? {
+                    Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
+                    Reply::Fresh(()) => Err(refusal),
+                };
+            }
+        },
+    };
+    match permitted {
+        Permitted::NewRun => retry::start(berth, caller, &detail.run, comment.as_deref(), replay).await,
+        Permitted::Request { step } => hand_over(berth, caller, &detail.run, verb, step, comment, replay).await,
+    }
+}
+
+/// What can be said about a request without looking at the run. Returns the comment.
+fn check_shape(verb: Verb, step: Option<&str>, comment: Option<&str>) -> Result<Option<String>, Error> {
+    let mut invalid = Vec::new();
+    if !VERBS.contains(&verb) {
+        return Err(Error::VerbConflict { detail: "Only a freeze parks runs.".to_owned() });
+    }
+    if step.is_some() && matches!(verb, Verb::Cancel | Verb::Abandon) {
+        invalid.push(crate::Invalid::new("/step", format!("`{}` is about the whole run. Leave `step` out.", word(verb))));
+    }
+    let comment = match comment {
+        Some(comment) => parse_comment("/comment", comment).map(Some),
+        None if is_operators(verb) => Err(vec![crate::Invalid::new(
+            "/comment",
+            format!("`{}` needs a comment that says why; it is kept in the audit log.", word(verb)),
+        )]),
+        None => Ok(None),
+    };
+    match comment {
+        Ok(comment) if invalid.is_empty() => Ok(comment),
+        Ok(_) => Err(Error::Invalid(invalid)),
+        Err(more) => Err(Error::Invalid(invalid.into_iter().chain(more).collect())),
+    }
+}
+
+/// Leaves the verb for the run's owner, who journals it in order.
+async fn hand_over(
+    berth: &Berth,
+    caller: &Caller,
+    run: &ProvisioningRun,
+    verb: Verb,
+    step: Option<String>,
+    comment: Option<String>,
+    replay: Option<Replay<Requested>>,
+) -> Result<Reply<Requested>, Error> {
+    let requested = Requested { run_id: run.id, verb, new_run: false };
+    let audit = Draft::of(caller, &*berth.ids, run.account_id, run.workspace_id, &format!("run.{}", word(verb)))
+        .target("run", run.id.0)
+        .run(run.id)
+        .step(step.clone())
+        .reason(&*berth.ids, comment.as_deref());
+    let new = NewRequest {
+        id: berth.ids.within(run.account_id),
+        run: run.id,
+        verb,
+        step,
+        actor: caller.principal,
+        comment,
+        audit,
+        idempotency: replay.map(|replay| replay.keep(caller, run.account_id, &requested)),
+    };
+    match berth.runs.request(new).await?.fresh()? {
+        Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
+        Reply::Fresh(RequestAnswer::Requested) => {
+            berth.wake.wake();
+            Ok(Reply::Fresh(requested))
+        }
+        Reply::Fresh(RequestAnswer::Ended) => {
+            Err(Error::VerbConflict { detail: format!("The run has ended in the meantime; there is nothing to {}.", word(verb)) })
+        }
+    }
 }

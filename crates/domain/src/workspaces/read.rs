@@ -1,27 +1,47 @@
 //! Reads of workspaces and what belongs to them, each under its permission.
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
+use crate::access::{Freshness, Ground, Right, Rights, ask, is_on_account};
 use crate::audit::Entry;
-use crate::model::{Environment, ProvisioningRun, Workspace};
+use crate::model::{AccountStatus, Environment, ProvisioningRun, Workspace};
 pub use crate::paging::Listed;
+use crate::paging::{LIMIT_MAX, Source, fill};
+use crate::permissions::Consistency;
 use crate::ports::{Page, WorkspaceFilter};
-use crate::{Berth, Caller, Error};
+use crate::runs::verbs::{Folded, is_operators, word};
+use crate::{Berth, Caller, Error, accounts};
 
 /// A workspace with its latest run and what the caller may do with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
     pub workspace: Workspace,
     pub run: Option<ProvisioningRun>,
-    /// Such as `read`, `audit`, `cancel`, `retry`.
+    /// `read`, `audit`, and of `cancel`, `retry`, `skip`, `abandon` those that the latest run takes now.
     pub allowed_actions: Vec<&'static str>,
 }
 
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error> {
-    let _ = (berth, caller, id);
-    unimplemented!()
+    let workspace = find(berth, id).await?;
+    let ground = Ground::workspace(berth, &workspace).await?;
+    let rights = ground.rights(berth, caller, Freshness::Row).await?;
+    if !rights.see {
+        return Err(ground.not_found());
+    }
+    let run = berth.runs.get(workspace.run_id).await?;
+    let mut allowed_actions = vec!["read", "audit"];
+    if let Some(detail) = &run {
+        allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
+    }
+    Ok(View { workspace, run: run.map(|detail| detail.run), allowed_actions })
+}
+
+/// Of the verbs that the run takes now, those that the caller has the right to.
+fn verbs(rights: Rights, run: &Folded) -> Vec<&'static str> {
+    run.possible().into_iter().filter(|verb| if is_operators(*verb) { rights.operate } else { rights.act }).map(word).collect()
 }
 
 /// Workspaces that the caller is a member of.
@@ -29,10 +49,35 @@ pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error
 /// # Errors
 /// An outage.
 pub async fn mine(berth: &Berth, caller: &Caller, filter: &WorkspaceFilter, page: Page) -> Result<Listed<Workspace>, Error> {
-    let _ = (berth, caller, filter, page);
-    unimplemented!()
+    fill(&Mine { berth, caller, filter }, page).await
 }
 
+struct Mine<'a> {
+    berth: &'a Berth,
+    caller: &'a Caller,
+    filter: &'a WorkspaceFilter,
+}
+
+#[async_trait]
+impl Source for Mine<'_> {
+    type Row = Workspace;
+
+    fn key(row: &Workspace) -> Uuid {
+        row.id
+    }
+
+    async fn fetch(&self, page: Page) -> Result<Vec<Workspace>, Error> {
+        Ok(self.berth.workspaces.list_by_member(self.caller.principal, self.filter, page).await?)
+    }
+
+    /// The list shows what a read of each row would: a membership row alone is no right.
+    async fn visible(&self, rows: &[Workspace]) -> Result<Vec<bool>, Error> {
+        visible(self.berth, self.caller, rows, "membership").await
+    }
+}
+
+/// What the caller may read of an account: all of it with `read_workspaces`, otherwise what he is a member of.
+///
 /// # Errors
 /// `NotFound` about the account, or an outage.
 pub async fn by_account(
@@ -42,15 +87,65 @@ pub async fn by_account(
     filter: &WorkspaceFilter,
     page: Page,
 ) -> Result<Listed<Workspace>, Error> {
-    let _ = (berth, caller, account, filter, page);
-    unimplemented!()
+    let rights = [Right::on_account(account, "read"), Right::on_account(account, "read_workspaces")];
+    let answers = ask(berth, caller, &Consistency::FullyConsistent, &rights.each_ref()).await?;
+    if !answers[0] {
+        // Until an account is active nobody holds a right on it, and its creator sees it all the same; it has no workspaces.
+        let account = accounts::find(berth, account).await?;
+        if account.status != AccountStatus::Active {
+            Ground::account(&account, caller).require_sight(berth, caller, Freshness::Full).await?;
+            return Ok(Listed { items: Vec::new(), next: None });
+        }
+        return Err(Error::NotFound { what: "account" });
+    }
+    fill(&OfAccount { berth, caller, account, filter, sees_all: answers[1] }, page).await
+}
+
+struct OfAccount<'a> {
+    berth: &'a Berth,
+    caller: &'a Caller,
+    account: Uuid,
+    filter: &'a WorkspaceFilter,
+    sees_all: bool,
+}
+
+#[async_trait]
+impl Source for OfAccount<'_> {
+    type Row = Workspace;
+
+    fn key(row: &Workspace) -> Uuid {
+        row.id
+    }
+
+    async fn fetch(&self, page: Page) -> Result<Vec<Workspace>, Error> {
+        let member = (!self.sees_all).then_some(self.caller.principal);
+        Ok(self.berth.workspaces.list_by_account(self.account, member, self.filter, page).await?)
+    }
+
+    async fn visible(&self, rows: &[Workspace]) -> Result<Vec<bool>, Error> {
+        if self.sees_all {
+            return Ok(vec![true; rows.len()]);
+        }
+        visible(self.berth, self.caller, rows, "read").await
+    }
+}
+
+/// Which rows the caller may see: by `permission` on the workspace, or on the account of those that are authorized there.
+async fn visible(berth: &Berth, caller: &Caller, rows: &[Workspace], permission: &'static str) -> Result<Vec<bool>, Error> {
+    let rights: Vec<Right> = rows
+        .iter()
+        .map(|row| {
+            if is_on_account(row) { Right::on_account(row.account_id, "read_workspaces") } else { Right::on_workspace(row.id, permission) }
+        })
+        .collect();
+    ask(berth, caller, &Consistency::FullyConsistent, &rights.iter().collect::<Vec<_>>()).await
 }
 
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn environments(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Vec<Environment>, Error> {
-    let _ = (berth, caller, id);
-    unimplemented!()
+    authorize_read(berth, caller, id).await?;
+    Ok(berth.workspaces.environments(id).await?)
 }
 
 /// Newest first, entries with `seq` below `before`.
@@ -58,8 +153,8 @@ pub async fn environments(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Ve
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn audit(berth: &Berth, caller: &Caller, id: Uuid, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, Error> {
-    let _ = (berth, caller, id, before, limit);
-    unimplemented!()
+    require_sight(berth, caller, id, Freshness::Full).await?;
+    Ok(berth.audit.of_workspace(id, before, limit.clamp(1, LIMIT_MAX)).await?)
 }
 
 /// Whether the caller may read this workspace: what the reserved pillar paths ask.
@@ -67,6 +162,14 @@ pub async fn audit(berth: &Berth, caller: &Caller, id: Uuid, before: Option<u64>
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn authorize_read(berth: &Berth, caller: &Caller, id: Uuid) -> Result<(), Error> {
-    let _ = (berth, caller, id);
-    unimplemented!()
+    require_sight(berth, caller, id, Freshness::Row).await
+}
+
+async fn require_sight(berth: &Berth, caller: &Caller, id: Uuid, freshness: Freshness) -> Result<(), Error> {
+    let workspace = find(berth, id).await?;
+    Ground::workspace(berth, &workspace).await?.require_sight(berth, caller, freshness).await
+}
+
+pub(crate) async fn find(berth: &Berth, id: Uuid) -> Result<Workspace, Error> {
+    berth.workspaces.get(id).await?.ok_or(Error::NotFound { what: "workspace" })
 }
