@@ -1,1 +1,99 @@
-fn main() {}
+//! The `berth` binary: reads the command line and the configuration, and wires the crates together.
+
+mod config;
+mod failure;
+mod sagas;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Environment, Overrides};
+use crate::failure::Failure;
+
+/// Berth provisions workspaces: each by a durable run that creates all of it, or leaves nothing behind.
+#[derive(Parser)]
+#[command(name = "berth", version, arg_required_else_help = true)]
+struct Cli {
+    /// A TOML file of settings; see `berth config reference`.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows and checks settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Shows and checks saga definitions.
+    #[command(subcommand)]
+    Sagas(SagasCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Prints the settings in force, secrets hidden, or what is wrong with them.
+    Check,
+    /// Prints the reference of all settings (docs/configuration.md).
+    Reference,
+}
+
+#[derive(Subcommand)]
+enum SagasCommand {
+    /// Checks the built-in definitions and that no released one changed, or the files that are named.
+    Check { files: Vec<PathBuf> },
+    /// Lists the built-in definitions.
+    List {
+        /// Only the names.
+        #[arg(long)]
+        names: bool,
+    },
+    /// Draws a definition.
+    Show {
+        name: String,
+        #[arg(long, value_enum, default_value = "text")]
+        format: sagas::Format,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("berth: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let environment = environment();
+    let file = cli.config.as_deref();
+    match cli.command {
+        Command::Config(ConfigCommand::Check) => {
+            print(&config::check(&config::load(file, &environment, &Overrides::default())?, &environment))
+        }
+        Command::Config(ConfigCommand::Reference) => print(&config::reference()),
+        Command::Sagas(SagasCommand::Check { files }) => print(&sagas::check(&files)?),
+        Command::Sagas(SagasCommand::List { names }) => print(&sagas::list(names)?),
+        Command::Sagas(SagasCommand::Show { name, format }) => print(&sagas::show(&name, format)?),
+    }
+}
+
+/// Writes to standard output; a reader that has gone (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(format!("cannot write to standard output: {e}"))),
+        _ => Ok(()),
+    }
+}

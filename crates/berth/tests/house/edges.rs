@@ -68,7 +68,11 @@ fn declared() -> (BTreeSet<(String, String)>, BTreeSet<(String, String)>) {
     for package in metadata.workspace_packages() {
         for dependency in &package.dependencies {
             let edge = (package.name.to_string(), dependency.name.clone());
-            if dependency.kind == DependencyKind::Development { tested.insert(edge) } else { used.insert(edge) };
+            if dependency.kind == DependencyKind::Development {
+                tested.insert(edge)
+            } else {
+                used.insert(edge)
+            };
         }
     }
     (used, tested)

@@ -26,10 +26,7 @@ fn nothing_is_left_for_later() {
             outside(line[..at].chars().next_back()) && outside(line[at + word.len()..].chars().next())
         })
     };
-    none(
-        "something is marked as unfinished",
-        &findings(|l| marks.iter().any(|m| is_word(l, m)) || stubs.iter().any(|s| l.contains(s))),
-    );
+    none("something is marked as unfinished", &findings(|l| marks.iter().any(|m| is_word(l, m)) || stubs.iter().any(|s| l.contains(s))));
 }
 
 #[test]
@@ -109,7 +106,8 @@ fn sql_is_written_in_the_store() {
         .filter(|(_, line)| {
             line.split('"').skip(1).step_by(2).any(|text| {
                 let text = text.to_lowercase();
-                starts.iter().any(|s| text.starts_with(s)) && (text.contains(" where ") || text.contains(" from ") || text.contains(" values"))
+                starts.iter().any(|s| text.starts_with(s))
+                    && (text.contains(" where ") || text.contains(" from ") || text.contains(" values"))
             })
         })
         .map(|(place, line)| format!("{place}: {}", line.trim()))

@@ -1,0 +1,50 @@
+//! All of Berth's settings: defaults in code, then a TOML file, then `BERTH_SECTION__KEY` variables, then flags.
+//!
+//! One struct per section; a key that nobody knows is refused with its name and place. The reference in
+//! `docs/configuration.md` is made from the same declarations.
+
+mod load;
+mod print;
+mod reference;
+mod section;
+mod sections;
+mod units;
+
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, Environment, Overrides, load};
+pub use print::check;
+pub use reference::reference;
+use section::Section;
+pub use sections::{Accounts, Data, Dev, Log, Region, Server, Worker};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub server: Server,
+    pub data: Data,
+    pub accounts: Accounts,
+    pub worker: Worker,
+    pub dev: Dev,
+    pub log: Log,
+    pub regions: Vec<Region>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            data: Data::default(),
+            accounts: Accounts::default(),
+            worker: Worker::default(),
+            dev: Dev::default(),
+            log: Log::default(),
+            regions: vec![Region::default()],
+        }
+    }
+}
+
+/// The sections in the order of the reference.
+const SECTIONS: &[&Section] =
+    &[&Server::SECTION, &Data::SECTION, &Accounts::SECTION, &Worker::SECTION, &Dev::SECTION, &Log::SECTION, &Region::SECTION];

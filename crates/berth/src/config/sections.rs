@@ -1,0 +1,106 @@
+//! The sections and their settings. A doc comment here is the text of the reference.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::section::section;
+use super::units::{Period, Size};
+
+section! {
+    /// The listeners and what they put up with.
+    Server in "server" {
+        /// Address and port of the API.
+        listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7700),
+        /// Address and port for metrics and readiness details. Keep it off the public network.
+        admin_listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7701),
+        /// The largest request body; a larger one is answered 413.
+        body_limit: Size = Size(1024 * 1024),
+        /// How long a request's body may take to arrive; a slower one is answered 408.
+        body_timeout: Period = Period::seconds(15),
+        /// How long an answer may take, long polls apart; after it the request is answered 503.
+        request_timeout: Period = Period::seconds(30),
+        /// Addresses of proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<IpAddr> = Vec::new(),
+    }
+}
+
+section! {
+    /// Where Berth keeps what it knows.
+    Data in "data" {
+        /// The data folder: made with mode 0700, held by one process at a time.
+        dir: PathBuf = PathBuf::from("berth-data"),
+    }
+}
+
+section! {
+    /// What an account may do.
+    Accounts in "accounts" {
+        /// Whether any authenticated user may create an account; otherwise `administer` on the platform is needed.
+        self_serve: bool = true,
+        /// The quota of a new account: how many workspaces it may hold at once.
+        workspaces_max: u32 = 1000,
+    }
+}
+
+section! {
+    /// The worker that executes provisioning runs.
+    Worker in "worker" {
+        /// How many runs are worked on at once.
+        concurrency: u32 = 32,
+        /// How long a worker's claims stand without a renewal.
+        lease: Period = Period::seconds(10),
+        /// How often the claims are renewed.
+        renew: Period = Period::seconds(3),
+        /// How often it looks for due runs that nobody told it of. New runs are picked up at once.
+        poll: Period = Period::seconds(1),
+        /// How long open attempts may go on after SIGTERM.
+        drain: Period = Period::seconds(25),
+    }
+}
+
+section! {
+    /// For trying and testing: makes the `local` backend fail, and time run faster. Only `berth dev` has these.
+    Dev in "dev" {
+        /// The share of calls to the `local` backend that fail without an effect, 0 to 1.
+        backend_fail_rate: f64 = 0.0,
+        /// The share of calls that have their effect and then never answer, 0 to 1.
+        backend_hang_rate: f64 = 0.0,
+        /// The share of calls that have their effect and whose reply is lost, 0 to 1.
+        backend_lose_reply_rate: f64 = 0.0,
+        /// Seeds the choice of calls that fail, so that a run can be repeated.
+        seed: u64 = 0,
+        /// A folder of saga files that are loaded besides those built in, to try a definition before it is released.
+        sagas: Option<PathBuf> = None,
+        /// Multiplies every timeout, back-off, lease and deadline of runs, 0.001 to 1.
+        time_scale: f64 = 1.0,
+    }
+}
+
+section! {
+    /// The log, on standard error. Spans are exported as the standard `OTEL_*` variables say.
+    Log in "log" {
+        /// `text` for people, `json` for machines.
+        format: LogFormat = LogFormat::Text,
+        /// What is logged, as `tracing` filters are written: `info`, `warn,saga=debug`.
+        filter: String = "info".to_owned(),
+    }
+}
+
+section! {
+    /// A residency cell: a list, in a file as `[[regions]]`, in the environment as a whole: `BERTH_REGIONS='[{name="eu", backend="local"}]'`.
+    Region in "regions" {
+        /// What a request names.
+        name: String = "local".to_owned(),
+        /// The data platform that this region's backend workspaces are made on. This build knows `local`.
+        backend: String = "local".to_owned(),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
