@@ -61,8 +61,11 @@ const BANNED: &[(&str, &str, &str)] = &[
     ("store", "reqwest", "outbound calls are made in `providers`"),
 ];
 
-/// `(from, to)` of every declared dependency, apart for tests.
-fn declared() -> (BTreeSet<(String, String)>, BTreeSet<(String, String)>) {
+/// `(from, to)`.
+type Edges = BTreeSet<(String, String)>;
+
+/// Every declared dependency; those for tests apart.
+fn declared() -> (Edges, Edges) {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata");
     let (mut used, mut tested) = (BTreeSet::new(), BTreeSet::new());
     for package in metadata.workspace_packages() {
@@ -78,12 +81,12 @@ fn declared() -> (BTreeSet<(String, String)>, BTreeSet<(String, String)>) {
     (used, tested)
 }
 
-fn crates(used: &BTreeSet<(String, String)>) -> BTreeSet<String> {
+fn crates(used: &Edges) -> BTreeSet<String> {
     used.iter().map(|(from, _)| from.clone()).collect()
 }
 
-fn compare(table: &[(&str, &str, &str)], declared: &BTreeSet<(String, String)>, house: &BTreeSet<String>) -> Vec<String> {
-    let allowed: BTreeSet<(String, String)> = table.iter().map(|(f, t, _)| ((*f).to_owned(), (*t).to_owned())).collect();
+fn compare(table: &[(&str, &str, &str)], declared: &Edges, house: &BTreeSet<String>) -> Vec<String> {
+    let allowed: Edges = table.iter().map(|(f, t, _)| ((*f).to_owned(), (*t).to_owned())).collect();
     let inside: BTreeSet<_> = declared.iter().filter(|(_, to)| house.contains(to)).cloned().collect();
     let mut findings: Vec<String> = inside.difference(&allowed).map(|(f, t)| format!("{f} uses {t}: not in the table")).collect();
     findings.extend(allowed.difference(&inside).map(|(f, t)| format!("{f} does not use {t} (any more): take it out of the table")));

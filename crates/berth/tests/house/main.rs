@@ -9,12 +9,12 @@ mod words;
 use std::path::{Path, PathBuf};
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
 }
 
 /// Every file below `folder` (from the root) with one of these extensions, as paths from the root, sorted.
-pub fn files_below(folder: &str, extensions: &[&str]) -> Vec<String> {
+fn files_below(folder: &str, extensions: &[&str]) -> Vec<String> {
     fn walk(root: &Path, folder: &Path, extensions: &[&str], found: &mut Vec<String>) {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for entry in entries {
@@ -33,11 +33,11 @@ pub fn files_below(folder: &str, extensions: &[&str]) -> Vec<String> {
     found
 }
 
-pub fn read(path: &str) -> String {
+fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
 /// Fails with one line per finding.
-pub fn none(rule: &str, findings: &[String]) {
+fn none(rule: &str, findings: &[String]) {
     assert!(findings.is_empty(), "{rule}:\n  {}\n", findings.join("\n  "));
 }
