@@ -1,1 +1,3 @@
-//! placeholder
+//! The outbound side of Berth: permission systems and data platforms, each behind a port of `domain`.
+
+pub mod permissions;

@@ -1,0 +1,102 @@
+//! The embedded permission system: evaluates the schema over tuples that a store keeps, so that Berth needs no service
+//! beside it. It keeps SpiceDB's limits, preconditions and kinds of error; its token is the store's revision, and every
+//! answer is that of one revision.
+
+mod evaluate;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Tuples, Update};
+
+use evaluate::Reading;
+
+/// How often an answer is sought while writes keep moving the revision under it.
+const TRIES: u32 = 16;
+
+/// Evaluates [`Permissions`] over [`Tuples`].
+pub struct Embedded {
+    tuples: Arc<dyn Tuples>,
+}
+
+impl Embedded {
+    #[must_use]
+    pub fn new(tuples: Arc<dyn Tuples>) -> Self {
+        Self { tuples }
+    }
+
+    /// The first reading does without a revision: most answers are found by one query, which is of one revision anyway.
+    async fn revision_before(&self, attempt: u32) -> Result<Option<i64>, PermissionsError> {
+        if attempt == 0 { Ok(None) } else { self.tuples.revision().await.map(Some) }
+    }
+
+    /// Whether everything that was read is of one revision.
+    async fn is_whole(&self, reading: &Reading<'_>, before: Option<i64>) -> Result<bool, PermissionsError> {
+        Ok(reading.queries() <= 1 || (before.is_some() && self.tuples.revision().await.map(Some)? == before))
+    }
+}
+
+fn restless() -> PermissionsError {
+    PermissionsError::Unavailable(format!("relationships changed during each of {TRIES} readings"))
+}
+
+/// Every answer is of the present, which is as fresh as any token asks.
+fn token_is_ours(consistency: &Consistency) -> Result<(), PermissionsError> {
+    match consistency {
+        Consistency::AtLeastAsFresh(token) if token.parse::<i64>().is_err() => {
+            Err(PermissionsError::Invalid(format!("`{token}` is not a token of the embedded permission system")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Permissions for Embedded {
+    async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
+        token_is_ours(consistency)?;
+        let goals = checks.iter().map(validate::check).collect::<Result<Vec<_>, _>>()?;
+        for attempt in 0..TRIES {
+            let before = self.revision_before(attempt).await?;
+            let mut reading = Reading::new(&*self.tuples);
+            let answers = reading.check(&goals).await?;
+            if self.is_whole(&reading, before).await? {
+                return Ok(answers);
+            }
+        }
+        Err(restless())
+    }
+
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError> {
+        validate::write(updates, preconditions)?;
+        self.tuples.write(updates, preconditions).await.map(|revision| revision.to_string())
+    }
+
+    async fn read(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
+        validate::filter(filter)?;
+        self.tuples.matching(filter).await
+    }
+
+    async fn lookup(
+        &self,
+        kind: &str,
+        permission: &str,
+        subject: &Object,
+        consistency: &Consistency,
+    ) -> Result<Vec<String>, PermissionsError> {
+        token_is_ours(consistency)?;
+        let (kind, permission) = validate::name(kind, permission)?;
+        validate::object(subject)?;
+        for attempt in 0..TRIES {
+            let before = self.revision_before(attempt).await?;
+            let mut reading = Reading::new(&*self.tuples);
+            let ids = reading.lookup(kind, permission, subject).await?;
+            if self.is_whole(&reading, before).await? {
+                return Ok(ids);
+            }
+        }
+        Err(restless())
+    }
+}
