@@ -1,1 +1,63 @@
-//! placeholder
+//! Berth's own database: the only SQL there is, on SQLite and PostgreSQL alike.
+//!
+//! [`Store`] implements every port that needs it. One port method is one transaction; handles never leave this crate.
+
+mod accounts;
+mod audit;
+mod changes;
+pub mod db;
+mod heads;
+mod idempotency;
+mod memberships;
+mod principals;
+mod provisioning_runs;
+mod run_commits;
+mod runs;
+mod tuples;
+mod words;
+mod workers;
+mod workspaces;
+
+pub use db::{Db, MigrateError, Waits, schema_digest};
+
+/// The whole store, behind every port of the engine and the use cases; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    db: Db,
+}
+
+impl Store {
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+}
+
+/// Every statement of the store: what the conformance suite prepares on both databases.
+#[must_use]
+pub fn statements() -> Vec<&'static db::Statement> {
+    [
+        accounts::STATEMENTS,
+        audit::STATEMENTS,
+        changes::STATEMENTS,
+        db::STATEMENTS,
+        heads::STATEMENTS,
+        idempotency::STATEMENTS,
+        memberships::STATEMENTS,
+        principals::STATEMENTS,
+        provisioning_runs::STATEMENTS,
+        provisioning_runs::retry::STATEMENTS,
+        run_commits::STATEMENTS,
+        runs::STATEMENTS,
+        tuples::STATEMENTS,
+        workers::STATEMENTS,
+        workspaces::STATEMENTS,
+        workspaces::read::STATEMENTS,
+    ]
+    .concat()
+}

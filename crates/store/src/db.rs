@@ -1,0 +1,358 @@
+//! The one connection to our database, over two drivers: nothing outside this module and its parts names either.
+//!
+//! [`Db`] opens transactions, [`Tx`] runs statements in one. It promises: reads see one moment; writes on SQLite are
+//! one at a time from their first statement on; time is the database's, read once per transaction and bound as a value,
+//! so that no text computes it and tests can move it.
+
+mod error;
+mod migrate;
+mod statement;
+mod value;
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use saga::{StoreError, Time};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+pub use error::Error;
+pub use migrate::{MigrateError, schema_digest};
+pub use statement::Statement;
+pub use value::{Arguments, Bind, Column, Keys, Row};
+
+crate::statements! {
+    NOW = split(
+        "select clock_timestamp() + $1 * interval '1 microsecond' as now",
+        "select cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 as now",
+    );
+}
+
+/// How often a transaction is begun again after a deadlock, a serialization failure or a busy database.
+const TRIES: u32 = 8;
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// For a row that another transaction has locked.
+    pub lock: Duration,
+    /// For one statement, waiting for locks included.
+    pub statement: Duration,
+    /// For a connection.
+    pub connection: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { lock: Duration::from_secs(5), statement: Duration::from_secs(30), connection: Duration::from_secs(10) }
+    }
+}
+
+#[derive(Clone)]
+enum Pools {
+    Postgres(PgPool),
+    /// Exactly one writer, whose waiters are served in order.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pools: Pools,
+    /// Microseconds that tests have moved the database's clock by.
+    offset: Arc<AtomicI64>,
+}
+
+impl Db {
+    /// Opens or makes the database file at `path`. The caller sees to it that no other process has it open.
+    ///
+    /// # Errors
+    /// The file cannot be opened, made or written.
+    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(256);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
+        let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
+        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
+        let readers = pool().max_connections(4).connect_lazy_with(options.read_only(true).create_if_missing(false));
+        Ok(Self { pools: Pools::Sqlite { writer, readers }, offset: Arc::default() })
+    }
+
+    /// Connects to the database that `url` names.
+    ///
+    /// # Errors
+    /// The URL is malformed, or the server cannot be reached.
+    pub async fn open_postgres(url: &str, connections: u32, waits: Waits) -> Result<Self, StoreError> {
+        let millis = |d: Duration| d.as_millis().to_string();
+        let options = PgConnectOptions::from_str(url)
+            // The URL may hold a password, and so may the driver's sentence about it.
+            .map_err(|_| StoreError::Broken("the database URL is malformed".to_owned()))?
+            .application_name("berth")
+            .statement_cache_capacity(256)
+            .options([
+                ("statement_timeout", millis(waits.statement)),
+                ("lock_timeout", millis(waits.lock)),
+                ("idle_in_transaction_session_timeout", millis(waits.statement)),
+                ("timezone", "UTC".to_owned()),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(waits.connection)
+            .connect_with(options)
+            .await
+            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        Ok(Self { pools: Pools::Postgres(pool), offset: Arc::default() })
+    }
+
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.pools, Pools::Sqlite { .. })
+    }
+
+    /// Moves the database's clock forward for everyone who shares this handle: for tests.
+    pub fn advance(&self, by: Duration) {
+        self.offset.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// A transaction that sees one moment and changes nothing.
+    ///
+    /// # Errors
+    /// No connection was to be had.
+    pub async fn read(&self) -> Result<Tx, Error> {
+        let inner = match &self.pools {
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin_with("begin transaction isolation level repeatable read read only").await?),
+            Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
+        };
+        Ok(self.tx(inner))
+    }
+
+    /// A transaction that may write: on SQLite the only one; on PostgreSQL READ COMMITTED, so that a statement after a lock
+    /// sees what the lock was waited for.
+    ///
+    /// # Errors
+    /// No connection was to be had.
+    pub async fn write(&self) -> Result<Tx, Error> {
+        let inner = match &self.pools {
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
+        };
+        Ok(self.tx(inner))
+    }
+
+    fn tx(&self, inner: Inner) -> Tx {
+        Tx { inner, offset: self.offset.load(Ordering::SeqCst), now: None, highest: Rank::Idempotency }
+    }
+
+    /// Runs `once` until it is not refused for contention: deadlocks, serialization failures, a busy database.
+    ///
+    /// # Errors
+    /// What the last try gave.
+    pub async fn attempt<T, F>(&self, once: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        for tried in 1.. {
+            match once().await {
+                Err(Error::Contended(text)) if tried < TRIES => tracing::debug!(tried, text, "transaction refused for contention"),
+                other => return other,
+            }
+        }
+        unreachable!("the loop ends with its last try")
+    }
+
+    /// Asks the database whether it understands `statement`.
+    ///
+    /// # Errors
+    /// It does not, or is not there.
+    pub async fn prepare(&self, statement: &Statement) -> Result<(), Error> {
+        match &self.pools {
+            Pools::Postgres(pool) => pool.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?,
+            Pools::Sqlite { writer, .. } => {
+                writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every connection is closed.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Postgres(pool) => pool.close().await,
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+}
+
+enum Inner {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// The order in which the whole store takes its locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    Idempotency,
+    /// Of the workspace or account that a run is about.
+    Subject,
+    Run,
+    /// Last: after it only rows that nobody else can know are inserted.
+    Head,
+}
+
+/// An open transaction; rolled back when dropped.
+pub struct Tx {
+    inner: Inner,
+    offset: i64,
+    now: Option<Time>,
+    highest: Rank,
+}
+
+impl Tx {
+    /// Says which lock the next statement takes: a debug build stops at one out of order, which could deadlock.
+    pub fn locks(&mut self, rank: Rank) {
+        debug_assert!(rank >= self.highest, "a lock on {rank:?} is taken after one on {:?}", self.highest);
+        self.highest = self.highest.max(rank);
+        // The wait for the lock may be long: what is stamped after it is stamped with a time after it.
+        self.now = None;
+    }
+
+    /// The database's time. It is read at the first call after a lock, and stays the same until the next one.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn now(&mut self) -> Result<Time, Error> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let offset = self.offset;
+        let now = self.query(&NOW).bind(offset).fetch_one().await?.get("now")?;
+        self.now = Some(now);
+        Ok(now)
+    }
+
+    pub fn query(&mut self, statement: &'static Statement) -> Query<'_> {
+        let arguments = match self.inner {
+            Inner::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
+            Inner::Sqlite(_) => Arguments::Sqlite(sqlx::sqlite::SqliteArguments::default()),
+        };
+        Query { tx: self, statement, arguments, failed: None }
+    }
+
+    /// # Errors
+    /// [`Error::Unknown`]: it may have been committed all the same.
+    pub async fn commit(self) -> Result<(), Error> {
+        match self.inner {
+            Inner::Postgres(tx) => tx.commit().await,
+            Inner::Sqlite(tx) => tx.commit().await,
+        }
+        .map_err(Error::at_commit)
+    }
+
+    /// # Errors
+    /// The connection is gone; so is the transaction.
+    pub async fn rollback(self) -> Result<(), Error> {
+        match self.inner {
+            Inner::Postgres(tx) => tx.rollback().await?,
+            Inner::Sqlite(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+}
+
+/// A statement with its values, about to be executed.
+pub struct Query<'t> {
+    tx: &'t mut Tx,
+    statement: &'static Statement,
+    arguments: Arguments,
+    failed: Option<String>,
+}
+
+/// Runs `$method` of the driver's query on the transaction's connection.
+macro_rules! run {
+    ($self:ident, $method:ident) => {{
+        if let Some(text) = $self.failed {
+            return Err(Error::Broken(format!("{}: {text}", $self.statement.name)));
+        }
+        match (&mut $self.tx.inner, $self.arguments) {
+            (Inner::Postgres(tx), Arguments::Postgres(values)) => {
+                either!(Postgres, sqlx::query_with($self.statement.postgres, values).$method(&mut **tx).await?)
+            }
+            (Inner::Sqlite(tx), Arguments::Sqlite(values)) => {
+                either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)
+            }
+            _ => return Err(Error::broken("values of one driver for the other")),
+        }
+    }};
+}
+
+impl Query<'_> {
+    #[must_use]
+    pub fn bind(mut self, value: impl Bind) -> Self {
+        if let Err(error) = value.add(&mut self.arguments) {
+            self.failed.get_or_insert(error.to_string());
+        }
+        self
+    }
+
+    /// Returns how many rows it changed.
+    ///
+    /// # Errors
+    /// As sorted by [`Error`].
+    pub async fn execute(self) -> Result<u64, Error> {
+        macro_rules! either {
+            ($arm:ident, $done:expr) => {
+                $done.rows_affected()
+            };
+        }
+        Ok(run!(self, execute))
+    }
+
+    /// # Errors
+    /// As sorted by [`Error`].
+    pub async fn fetch_optional(self) -> Result<Option<Row>, Error> {
+        macro_rules! either {
+            ($arm:ident, $row:expr) => {
+                $row.map(Row::$arm)
+            };
+        }
+        Ok(run!(self, fetch_optional))
+    }
+
+    /// # Errors
+    /// As sorted by [`Error`]; and if there is no row.
+    pub async fn fetch_one(self) -> Result<Row, Error> {
+        macro_rules! either {
+            ($arm:ident, $row:expr) => {
+                Row::$arm($row)
+            };
+        }
+        Ok(run!(self, fetch_one))
+    }
+
+    /// # Errors
+    /// As sorted by [`Error`].
+    pub async fn fetch_all(self) -> Result<Vec<Row>, Error> {
+        macro_rules! either {
+            ($arm:ident, $rows:expr) => {
+                $rows.into_iter().map(Row::$arm).collect()
+            };
+        }
+        Ok(run!(self, fetch_all))
+    }
+}

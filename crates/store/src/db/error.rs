@@ -1,0 +1,101 @@
+//! What a database's error means to a caller: conflicts are told by SQLSTATE or result code, never by a constraint's name.
+
+use saga::StoreError;
+use sqlx::error::DatabaseError;
+
+/// A failed statement, sorted by what may be concluded from it.
+#[derive(Debug)]
+pub enum Error {
+    /// A unique, foreign or check constraint, or a value that the column cannot hold: this data will never fit.
+    Unfit(String),
+    /// A deadlock, a serialization failure or a busy database: nothing was changed, the same again may succeed at once.
+    Contended(String),
+    /// Waited for a lock as long as is allowed.
+    LockTimeout(String),
+    /// Nothing was changed; worth another try later.
+    Unavailable(String),
+    /// An error at COMMIT: it may have happened.
+    Unknown(String),
+    /// A fault of ours.
+    Broken(String),
+}
+
+impl Error {
+    pub fn broken(text: impl Into<String>) -> Self {
+        Self::Broken(text.into())
+    }
+
+    /// An error that COMMIT gave. Only few of them prove that nothing was committed.
+    #[must_use]
+    pub(super) fn at_commit(error: sqlx::Error) -> Self {
+        match Self::from(error) {
+            sure @ (Self::Unfit(_) | Self::Contended(_)) => sure,
+            Self::Unavailable(text) if text.starts_with(DISK_FULL) => Self::Unavailable(text),
+            Self::LockTimeout(text) | Self::Unavailable(text) | Self::Unknown(text) | Self::Broken(text) => Self::Unknown(text),
+        }
+    }
+}
+
+const DISK_FULL: &str = "the disk that holds the database is full; free some space";
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(cause) => of_database(cause.as_ref()),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Self::Unavailable(error.to_string()),
+            _ => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+fn of_database(cause: &(dyn DatabaseError + 'static)) -> Error {
+    let text = cause.to_string();
+    let code = cause.code().unwrap_or_default();
+    if cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() { of_postgres(&code, text) } else { of_sqlite(&code, text) }
+}
+
+/// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+fn of_postgres(code: &str, text: String) -> Error {
+    match code {
+        "40001" | "40P01" => Error::Contended(text),
+        "55P03" => Error::LockTimeout(text),
+        "53100" => Error::Unavailable(format!("{DISK_FULL}: {text}")),
+        // Cancelled by statement_timeout; being shut down; not yet up.
+        "57014" | "57P01" | "57P02" | "57P03" => Error::Unavailable(text),
+        _ => match code.get(..2) {
+            Some("22" | "23" | "54") => Error::Unfit(text),
+            // 25: a read-only transaction, as on a standby or while an operator protects the disk.
+            Some("08" | "25" | "53" | "58") => Error::Unavailable(text),
+            _ => Error::Broken(text),
+        },
+    }
+}
+
+/// <https://www.sqlite.org/rescode.html>; the low byte is the primary code.
+fn of_sqlite(code: &str, text: String) -> Error {
+    match code.parse::<i32>().unwrap_or(0) & 0xff {
+        5 | 6 => Error::Contended(text),
+        13 => Error::Unavailable(format!("{DISK_FULL}: {text}")),
+        // Out of memory, read-only, interrupted, input/output, cannot open.
+        7..=10 | 14 => Error::Unavailable(text),
+        // Too big, constraint, mismatch.
+        18..=20 => Error::Unfit(text),
+        _ => Error::Broken(text),
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Contended(text) | Error::LockTimeout(text) | Error::Unavailable(text) => Self::Unavailable(text),
+            Error::Unknown(text) => Self::Unknown(text),
+            Error::Unfit(text) | Error::Broken(text) => Self::Broken(text),
+        }
+    }
+}

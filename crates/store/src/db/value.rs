@@ -1,0 +1,200 @@
+//! What may cross between Rust and the two databases: only types that both drivers know at compile time.
+//!
+//! Times are `timestamptz` on PostgreSQL and whole microseconds on SQLite; uuids `uuid` and 16 bytes; JSON `jsonb` and
+//! text. A NUL in a JSON string, which `jsonb` cannot hold, is stored as U+FFFD on both.
+
+use saga::Time;
+use serde_json::{Value, json};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments as _, Row as _};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Error;
+
+/// The values of one execution of a statement.
+pub enum Arguments {
+    Postgres(PgArguments),
+    Sqlite(SqliteArguments),
+}
+
+/// A value that both databases can take.
+pub trait Bind {
+    /// # Errors
+    /// The driver cannot encode the value.
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError>;
+}
+
+/// A value that both databases can give.
+pub trait Column: Sized {
+    /// # Errors
+    /// There is no such column, or it holds something else.
+    fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error>;
+}
+
+pub enum Row {
+    Postgres(PgRow),
+    Sqlite(SqliteRow),
+}
+
+impl Row {
+    /// # Errors
+    /// There is no such column, or it holds something else: a fault of ours.
+    pub fn get<T: Column>(&self, name: &str) -> Result<T, Error> {
+        T::get(self, name).map_err(Error::from)
+    }
+
+    /// A column of one of our closed sets of words.
+    ///
+    /// # Errors
+    /// As [`Row::get`]; and if the word is none of the set.
+    pub fn word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+        let word: String = self.get(name)?;
+        parse(&word).ok_or_else(|| Error::broken(format!("column {name} holds the unknown word {word:?}")))
+    }
+
+    /// # Errors
+    /// As [`Row::word`].
+    pub fn optional_word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        let Some(word) = self.get::<Option<String>>(name)? else { return Ok(None) };
+        parse(&word).map(Some).ok_or_else(|| Error::broken(format!("column {name} holds the unknown word {word:?}")))
+    }
+
+    /// A JSON column, as what it was made from.
+    ///
+    /// # Errors
+    /// As [`Row::get`]; and if the JSON has another shape.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        serde_json::from_value(self.get::<Value>(name)?).map_err(|e| Error::broken(format!("column {name}: {e}")))
+    }
+
+    /// # Errors
+    /// As [`Row::get`]; and if the number is negative or too large.
+    pub fn count<T: TryFrom<i64>>(&self, name: &str) -> Result<T, Error> {
+        let number: i64 = self.get(name)?;
+        T::try_from(number).map_err(|_| Error::broken(format!("column {name} holds {number}, which is out of range")))
+    }
+}
+
+macro_rules! bind {
+    ($($type:ty),+) => {$(
+        impl Bind for $type {
+            fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+                match to {
+                    Arguments::Postgres(to) => to.add(self),
+                    Arguments::Sqlite(to) => to.add(self),
+                }
+            }
+        }
+    )+};
+}
+
+macro_rules! column {
+    ($($type:ty),+) => {$(
+        impl Column for $type {
+            fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error> {
+                match row {
+                    Row::Postgres(row) => row.try_get(name),
+                    Row::Sqlite(row) => row.try_get(name),
+                }
+            }
+        }
+    )+};
+}
+
+bind!(bool, i16, i64, &str, String, Uuid, Vec<u8>, &[u8]);
+bind!(Option<bool>, Option<i64>, Option<&str>, Option<String>, Option<Uuid>, Option<Vec<u8>>);
+column!(bool, i16, i64, String, Uuid, Vec<u8>, Value);
+column!(Option<i64>, Option<String>, Option<Uuid>, Option<Vec<u8>>, Option<Value>);
+
+impl Bind for Option<Value> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        let value = self.map(without_nul);
+        match to {
+            Arguments::Postgres(to) => to.add(value),
+            Arguments::Sqlite(to) => to.add(value),
+        }
+    }
+}
+
+impl Bind for Value {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        Some(self).add(to)
+    }
+}
+
+impl Bind for Option<Time> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        match to {
+            Arguments::Postgres(to) => to.add(self.map(timestamp)),
+            Arguments::Sqlite(to) => to.add(self.map(Time::micros)),
+        }
+    }
+}
+
+impl Bind for Time {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        Some(self).add(to)
+    }
+}
+
+impl Column for Option<Time> {
+    fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error> {
+        match row {
+            Row::Postgres(row) => Ok(row.try_get::<Option<OffsetDateTime>, _>(name)?.map(time)),
+            Row::Sqlite(row) => Ok(row.try_get::<Option<i64>, _>(name)?.map(Time::from_micros)),
+        }
+    }
+}
+
+impl Column for Time {
+    fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error> {
+        Option::<Self>::get(row, name)?.ok_or_else(|| sqlx::Error::ColumnNotFound(name.to_owned()))
+    }
+}
+
+/// Ids of rows of tenant tables, with their buckets, as one value that a statement can join with
+/// (`jsonb_to_recordset($1) as k(bucket smallint, id uuid)`; `json_each($1)`).
+pub struct Keys(Value);
+
+impl Keys {
+    pub fn new(ids: impl IntoIterator<Item = Uuid>) -> Self {
+        Self(ids.into_iter().map(|id| json!({"bucket": domain::ids::bucket(id), "id": id.simple().to_string()})).collect())
+    }
+}
+
+impl Bind for Keys {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        self.0.add(to)
+    }
+}
+
+impl Bind for Option<Keys> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        self.map(|keys| keys.0).add(to)
+    }
+}
+
+fn timestamp(time: Time) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1_000).unwrap_or(
+        // Farther away than either database can say: as far as they can.
+        time::macros::datetime!(9999-12-31 23:59:59 UTC),
+    )
+}
+
+fn time(timestamp: OffsetDateTime) -> Time {
+    Time::from_micros(i64::try_from(timestamp.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX))
+}
+
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{FFFD}")),
+        Value::Array(items) => items.into_iter().map(without_nul).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{FFFD}"), without_nul(value))).collect())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,253 @@
+//! Provisioning runs as the use cases see them: rows, journals, verbs. What the engine does with them is in [`crate::runs`].
+
+pub(crate) mod retry;
+
+use async_trait::async_trait;
+use domain::ids::bucket;
+use domain::model::{ProvisioningRun, RunDetail};
+use domain::ports::{
+    IdempotencyKey, NewRequest, NewRun, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter, Written,
+};
+use saga::{DefinitionId, Record, RunId, StoreError};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::db::{Error, Keys, Rank, Row, Tx};
+use crate::{Store, audit, idempotency, words};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, saga, saga_version, saga_digest, account_id, workspace_id, retry_of, retried_by, on_failure, state, waiting_for,
+               ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, input
+             from provisioning_runs ",
+            $rest
+        )
+    };
+}
+
+crate::statements! {
+    INSERT = shared(
+        "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, retry_of, retried_by,
+           input, on_failure, exclusive, trace, created_by_kind, created_by_id, created_at, updated_at, version, state, waiting_for,
+           ending, turned, done, total, deadline_at, terminal, owner, epoch, requested, turn, due_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, null, $9, $10, true, $11, $12, $13, $14, $14, 1, 'pending', null,
+           null, null, 0, $15, null, false, null, 0, false, $16, $14)",
+    );
+    GET = shared(select!("where bucket = $1 and id = $2"));
+    LIST = split(
+        select!(
+            "where ($1::uuid is null or id < $1) and ($2::uuid is null or account_id = $2) and ($3::uuid is null or workspace_id = $3)
+               and ($4::text is null or state = $4)
+               and ($5::jsonb is null or account_id in (select k.id from jsonb_to_recordset($5) as k(bucket smallint, id uuid)))
+             order by id desc limit $6"
+        ),
+        select!(
+            "where ($1 is null or id < $1) and ($2 is null or account_id = $2) and ($3 is null or workspace_id = $3)
+               and ($4 is null or state = $4) and ($5 is null or account_id in (select unhex(value->>'id') from json_each($5)))
+             order by id desc limit $6"
+        ),
+    );
+    VERSIONS = split(
+        "select r.id, r.version from provisioning_runs r
+         join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.id",
+        "select r.id, r.version from json_each($1) k
+         join provisioning_runs r on r.bucket = k.value->>'bucket' and r.id = unhex(k.value->>'id')",
+    );
+    JOURNAL = shared("select seq, at, event from run_journal where bucket = $1 and run_id = $2 order by seq");
+    PENDING_VERBS = shared(
+        "select verb from run_requests where bucket = $1 and run_id = $2 and journaled_at is null order by ordinal",
+    );
+    LOCK = split(
+        "select account_id, terminal, retried_by from provisioning_runs where bucket = $1 and id = $2 for update",
+        "select account_id, terminal, retried_by from provisioning_runs where bucket = $1 and id = $2",
+    );
+    INSERT_REQUEST = shared(
+        "insert into run_requests (bucket, id, run_id, ordinal, verb, step, actor, comment, requested_at, journaled_at)
+         select $1, $3, $2, coalesce(max(ordinal), 0) + 1, $4, $5, $6, $7, $8, null from run_requests where bucket = $1 and run_id = $2",
+    );
+    MARK_REQUESTED = shared(
+        "update provisioning_runs set requested = true, updated_at = $3, version = version + 1,
+           due_at = case when owner is null then $3 else due_at end
+         where bucket = $1 and id = $2",
+    );
+    COUNTS = shared("select state, count(*) as runs, min(created_at) as oldest from provisioning_runs where not terminal group by state");
+}
+
+/// Inserts a run that is due now. Called under the head row's lock, from which the place in the queue comes.
+pub(crate) async fn insert(tx: &mut Tx, run: &NewRun, turn: i64) -> Result<(), Error> {
+    let now = tx.now().await?;
+    tx.query(&INSERT)
+        .bind(bucket(run.account_id))
+        .bind(run.id.0)
+        .bind(run.account_id)
+        .bind(run.workspace_id)
+        .bind(run.definition.name.as_str())
+        .bind(i64::from(run.definition.version))
+        .bind(run.definition.digest.as_str())
+        .bind(run.retry_of.map(|r| r.0))
+        .bind(run.input.clone())
+        .bind(words::spell(run.on_failure))
+        .bind(json!(run.trace))
+        .bind(run.created_by.kind.as_str())
+        .bind(run.created_by.id)
+        .bind(now)
+        .bind(i64::from(run.total))
+        .bind(turn)
+        .execute()
+        .await?;
+    Ok(())
+}
+
+/// The definition that the columns `saga`, `saga_version` and `saga_digest` name.
+pub(crate) fn definition(row: &Row) -> Result<DefinitionId, Error> {
+    Ok(DefinitionId { name: row.get("saga")?, version: row.count("saga_version")?, digest: row.get("saga_digest")? })
+}
+
+pub(crate) fn record(row: &Row) -> Result<Record, Error> {
+    Ok(Record { seq: row.get("seq")?, at: row.get("at")?, event: row.json("event")? })
+}
+
+/// The run's records, in sequence.
+pub(crate) async fn journal(tx: &mut Tx, run: RunId) -> Result<Vec<Record>, Error> {
+    let rows = tx.query(&JOURNAL).bind(bucket(run.0)).bind(run.0).fetch_all().await?;
+    rows.iter().map(record).collect()
+}
+
+fn run(row: &Row) -> Result<ProvisioningRun, Error> {
+    let turned: Option<Value> = row.get("turned")?;
+    Ok(ProvisioningRun {
+        id: RunId(row.get("id")?),
+        definition: definition(row)?,
+        account_id: row.get("account_id")?,
+        workspace_id: row.get("workspace_id")?,
+        retry_of: row.get::<Option<Uuid>>("retry_of")?.map(RunId),
+        retried_by: row.get::<Option<Uuid>>("retried_by")?.map(RunId),
+        on_failure: row.word("on_failure", words::read)?,
+        state: row.word("state", words::read)?,
+        waiting_for: row.optional_word("waiting_for", words::read)?,
+        ending: row.optional_word("ending", words::read)?,
+        turn: turned.map(serde_json::from_value).transpose().map_err(|e| Error::broken(format!("column turned: {e}")))?,
+        done: row.count("done")?,
+        total: row.count("total")?,
+        deadline_at: row.get("deadline_at")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+        version: row.get("version")?,
+        created_by: words::principal(row, "created_by")?,
+        input: row.get("input")?,
+    })
+}
+
+impl Store {
+    async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
+        let mut tx = self.db.read().await?;
+        let Some(row) = tx.query(&GET).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
+        let journal = journal(&mut tx, id).await?;
+        let verbs = tx.query(&PENDING_VERBS).bind(bucket(id.0)).bind(id.0).fetch_all().await?;
+        let pending_verbs = verbs.iter().map(|row| row.word("verb", words::read)).collect::<Result<_, _>>()?;
+        Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs }))
+    }
+
+    async fn list_runs(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, Error> {
+        let mut tx = self.db.read().await?;
+        let rows = tx
+            .query(&LIST)
+            .bind(page.after)
+            .bind(filter.account_id)
+            .bind(filter.workspace_id)
+            .bind(filter.state.map(words::spell))
+            .bind(accounts.map(|ids| Keys::new(ids.iter().copied())))
+            .bind(i64::from(page.limit))
+            .fetch_all()
+            .await?;
+        rows.iter().map(run).collect()
+    }
+
+    async fn versions_of(&self, ids: &[RunId]) -> Result<Vec<(RunId, i64)>, Error> {
+        let mut tx = self.db.read().await?;
+        let rows = tx.query(&VERSIONS).bind(Keys::new(ids.iter().map(|id| id.0))).fetch_all().await?;
+        rows.iter().map(|row| Ok((RunId(row.get("id")?), row.get("version")?))).collect()
+    }
+
+    async fn request_verb(&self, new: &NewRequest) -> Result<Written<RequestAnswer>, Error> {
+        let mut tx = self.db.write().await?;
+        if let Some(earlier) = idempotency::enter(&mut tx, new.idempotency.as_ref()).await? {
+            tx.rollback().await?;
+            return Ok(earlier);
+        }
+        let key = bucket(new.run.0);
+        tx.locks(Rank::Run);
+        let row = tx.query(&LOCK).bind(key).bind(new.run.0).fetch_optional().await?;
+        let Some(row) = row else { return Err(Error::broken(format!("there is no run {}", new.run))) };
+        if row.get::<bool>("terminal")? {
+            tx.rollback().await?;
+            return Ok(Written::Done(RequestAnswer::Ended));
+        }
+        let now = tx.now().await?;
+        tx.query(&INSERT_REQUEST)
+            .bind(key)
+            .bind(new.run.0)
+            .bind(new.id)
+            .bind(words::spell(new.verb))
+            .bind(new.step.as_deref())
+            .bind(json!(new.actor))
+            .bind(new.comment.as_deref())
+            .bind(now)
+            .execute()
+            .await?;
+        tx.query(&MARK_REQUESTED).bind(key).bind(new.run.0).bind(now).execute().await?;
+        audit::append_alone(&mut tx, &new.audit).await?;
+        tx.commit().await?;
+        Ok(Written::Done(RequestAnswer::Requested))
+    }
+
+    async fn recall_key(&self, key: &IdempotencyKey) -> Result<Written<()>, Error> {
+        let mut tx = self.db.read().await?;
+        Ok(idempotency::recall(&mut tx, key).await?.unwrap_or(Written::Done(())))
+    }
+
+    async fn count_runs(&self) -> Result<RunCounts, Error> {
+        let mut tx = self.db.read().await?;
+        let now = tx.now().await?;
+        let rows = tx.query(&COUNTS).fetch_all().await?;
+        let mut counts = RunCounts { by_state: Vec::new(), oldest_live_at: None, now };
+        for row in &rows {
+            counts.by_state.push((row.word("state", words::read)?, row.count("runs")?));
+            let oldest = row.get("oldest")?;
+            counts.oldest_live_at = Some(counts.oldest_live_at.map_or(oldest, |known| oldest.min(known)));
+        }
+        Ok(counts)
+    }
+}
+
+#[async_trait]
+impl ProvisioningRuns for Store {
+    async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
+        Ok(self.run_detail(id).await?)
+    }
+
+    async fn list(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, StoreError> {
+        Ok(self.list_runs(accounts, filter, page).await?)
+    }
+
+    async fn versions(&self, ids: &[RunId]) -> Result<Vec<(RunId, i64)>, StoreError> {
+        Ok(self.versions_of(ids).await?)
+    }
+
+    async fn request(&self, new: NewRequest) -> Result<Written<RequestAnswer>, StoreError> {
+        Ok(self.db.attempt(|| self.request_verb(&new)).await?)
+    }
+
+    async fn retry(&self, new: RetryRun) -> Result<Written<RetryAnswer>, StoreError> {
+        Ok(self.db.attempt(|| self.retry_run(&new)).await?)
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Written<()>, StoreError> {
+        Ok(self.recall_key(key).await?)
+    }
+
+    async fn counts(&self) -> Result<RunCounts, StoreError> {
+        Ok(self.count_runs().await?)
+    }
+}

@@ -1,0 +1,184 @@
+//! The tuples of the embedded permission system: its own tables, in transactions of their own.
+//!
+//! Writes are one at a time, under the lock of the revision's row, so that a precondition holds until its write is done.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples, Update};
+use serde_json::{Value, json};
+
+use crate::Store;
+use crate::db::{Error, Rank, Row, Tx};
+
+crate::statements! {
+    REVISION = shared("select revision from relationship_revision where id = 1");
+    RAISE = shared("update relationship_revision set revision = revision + 1 where id = 1 returning revision");
+    SUBJECTS = split(
+        "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from relationships t
+         join jsonb_to_recordset($1) as k(t text, i text, r text) on k.t = t.resource_type and k.i = t.resource_id and k.r = t.relation",
+        "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from json_each($1) k
+         join relationships t on t.resource_type = k.value->>'t' and t.resource_id = k.value->>'i' and t.relation = k.value->>'r'",
+    );
+    BY_SUBJECT = split(
+        "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from relationships t
+         join jsonb_to_recordset($1) as k(t text, i text) on k.t = t.subject_type and k.i = t.subject_id",
+        "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from json_each($1) k
+         join relationships t on t.subject_type = k.value->>'t' and t.subject_id = k.value->>'i'",
+    );
+    MATCHING = shared(
+        "select resource_type, resource_id, relation, subject_type, subject_id from relationships
+         where resource_type = $1 and (resource_id = $2 or $2 is null) and (relation = $3 or $3 is null)
+           and ((subject_type = $4 and subject_id = $5) or $4 is null)
+         order by resource_type, resource_id, relation, subject_type, subject_id limit $6",
+    );
+    INSERT = split(
+        "insert into relationships (resource_type, resource_id, relation, subject_type, subject_id)
+         select k.rt, k.ri, k.r, k.st, k.si from jsonb_to_recordset($1) as k(rt text, ri text, r text, st text, si text)
+         on conflict do nothing",
+        "insert into relationships (resource_type, resource_id, relation, subject_type, subject_id)
+         select value->>'rt', value->>'ri', value->>'r', value->>'st', value->>'si' from json_each($1) where true
+         on conflict do nothing",
+    );
+    DELETE = split(
+        "delete from relationships t using jsonb_to_recordset($1) as k(rt text, ri text, r text, st text, si text)
+         where t.resource_type = k.rt and t.resource_id = k.ri and t.relation = k.r and t.subject_type = k.st and t.subject_id = k.si",
+        "delete from relationships where (resource_type, resource_id, relation, subject_type, subject_id) in (
+           select value->>'rt', value->>'ri', value->>'r', value->>'st', value->>'si' from json_each($1))",
+    );
+}
+
+/// Why a write was not made.
+enum Refused {
+    Precondition(usize),
+    Exists,
+    Twice(String),
+}
+
+fn relationship(row: &Row) -> Result<Relationship, Error> {
+    Ok(Relationship {
+        resource: Object { kind: row.get("resource_type")?, id: row.get("resource_id")? },
+        relation: row.get("relation")?,
+        subject: Object { kind: row.get("subject_type")?, id: row.get("subject_id")? },
+    })
+}
+
+fn failed(error: Error) -> PermissionsError {
+    match error {
+        Error::Contended(text) | Error::LockTimeout(text) | Error::Unavailable(text) => PermissionsError::Unavailable(text),
+        Error::Unknown(text) => PermissionsError::Unknown(text),
+        Error::Unfit(text) | Error::Broken(text) => PermissionsError::Invalid(text),
+    }
+}
+
+fn listed<'r>(relationships: impl Iterator<Item = &'r Relationship>) -> Value {
+    relationships
+        .map(|r| json!({"rt": r.resource.kind, "ri": r.resource.id, "r": r.relation, "st": r.subject.kind, "si": r.subject.id}))
+        .collect()
+}
+
+async fn matching(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Relationship>, Error> {
+    let rows = tx
+        .query(&MATCHING)
+        .bind(filter.resource_kind.as_str())
+        .bind(filter.resource_id.as_deref())
+        .bind(filter.relation.as_deref())
+        .bind(filter.subject.as_ref().map(|s| s.kind.as_str()))
+        .bind(filter.subject.as_ref().map(|s| s.id.as_str()))
+        .bind(limit)
+        .fetch_all()
+        .await?;
+    rows.iter().map(relationship).collect()
+}
+
+impl Store {
+    async fn tuples_of(&self, statement: &'static crate::db::Statement, keys: Value) -> Result<Vec<Relationship>, PermissionsError> {
+        let read = async {
+            let mut tx = self.db.read().await?;
+            tx.query(statement).bind(keys).fetch_all().await?.iter().map(relationship).collect::<Result<_, _>>()
+        };
+        read.await.map_err(failed)
+    }
+
+    async fn write_tuples(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<Result<i64, Refused>, Error> {
+        let (mut created, mut touched, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
+        let mut named = HashSet::new();
+        for update in updates {
+            let (Update::Create(tuple) | Update::Touch(tuple) | Update::Delete(tuple)) = update;
+            if !named.insert(tuple) {
+                return Ok(Err(Refused::Twice(format!("{tuple:?}"))));
+            }
+            match update {
+                Update::Create(_) => created.push(tuple),
+                Update::Touch(_) => touched.push(tuple),
+                Update::Delete(_) => deleted.push(tuple),
+            }
+        }
+        let mut tx = self.db.write().await?;
+        tx.locks(Rank::Subject);
+        let revision = tx.query(&RAISE).fetch_one().await?.get("revision")?;
+        for (index, precondition) in preconditions.iter().enumerate() {
+            let (filter, wanted) = match precondition {
+                Precondition::MustMatch(filter) => (filter, true),
+                Precondition::MustNotMatch(filter) => (filter, false),
+            };
+            if matching(&mut tx, filter, 1).await?.is_empty() == wanted {
+                tx.rollback().await?;
+                return Ok(Err(Refused::Precondition(index)));
+            }
+        }
+        if !created.is_empty() {
+            let inserted = tx.query(&INSERT).bind(listed(created.iter().copied())).execute().await?;
+            if inserted != created.len() as u64 {
+                tx.rollback().await?;
+                return Ok(Err(Refused::Exists));
+            }
+        }
+        if !touched.is_empty() {
+            tx.query(&INSERT).bind(listed(touched.iter().copied())).execute().await?;
+        }
+        if !deleted.is_empty() {
+            tx.query(&DELETE).bind(listed(deleted.iter().copied())).execute().await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(revision))
+    }
+}
+
+#[async_trait]
+impl Tuples for Store {
+    async fn revision(&self) -> Result<i64, PermissionsError> {
+        let read = async {
+            let mut tx = self.db.read().await?;
+            tx.query(&REVISION).fetch_one().await?.get("revision")
+        };
+        read.await.map_err(failed)
+    }
+
+    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError> {
+        let keys = resources.iter().map(|(object, relation)| json!({"t": object.kind, "i": object.id, "r": relation})).collect();
+        self.tuples_of(&SUBJECTS, keys).await
+    }
+
+    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
+        let keys = subjects.iter().map(|object| json!({"t": object.kind, "i": object.id})).collect();
+        self.tuples_of(&BY_SUBJECT, keys).await
+    }
+
+    async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
+        let read = async {
+            let mut tx = self.db.read().await?;
+            matching(&mut tx, filter, i64::MAX).await
+        };
+        read.await.map_err(failed)
+    }
+
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {
+        match self.db.attempt(|| self.write_tuples(updates, preconditions)).await.map_err(failed)? {
+            Ok(revision) => Ok(revision),
+            Err(Refused::Precondition(index)) => Err(PermissionsError::PreconditionFailed { index }),
+            Err(Refused::Exists) => Err(PermissionsError::AlreadyExists),
+            Err(Refused::Twice(tuple)) => Err(PermissionsError::Invalid(format!("one write names {tuple} twice"))),
+        }
+    }
+}

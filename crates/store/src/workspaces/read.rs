@@ -1,0 +1,175 @@
+//! Reads of workspaces and what belongs to them. Lists are in key order and never use OFFSET.
+
+use domain::Principal;
+use domain::ids::bucket;
+use domain::model::{BackendWorkspace, Environment, EnvironmentName, EnvironmentStatus, TenancyModel, Workspace, WorkspaceStatus};
+use domain::ports::{Page, WorkspaceFilter};
+use saga::RunId;
+use uuid::Uuid;
+
+use crate::db::{Error, Query, Row};
+use crate::{Store, words};
+
+macro_rules! select {
+    ($($rest:expr),+) => {
+        concat!(
+            "select w.id, w.account_id, w.name, w.slug, w.status, w.region, w.tenancy_model, w.created_by_kind, w.created_by_id, w.created_at,
+               w.updated_at, w.revision, w.permissions_token, w.run_id
+             from workspaces w ",
+            $($rest),+
+        )
+    };
+}
+
+/// `$1` to `$7`: what [`filtered`] binds.
+macro_rules! filter {
+    ($contains:literal) => {
+        concat!(
+            "(w.id > $1 or $1 is null) and (w.status = $2 or $2 is null) and (w.region = $3 or $3 is null)
+             and (",
+            $contains,
+            "(w.folded_name, $4) > 0 or $4 is null) and (w.created_at > $5 or $5 is null) and (w.created_at < $6 or $6 is null) "
+        )
+    };
+}
+
+macro_rules! of_member {
+    ($contains:literal) => {
+        select!(
+            "join memberships m on m.bucket = w.bucket and m.scope = 'workspace' and m.scope_id = w.id
+             where m.principal_id = $8 and m.principal_kind = $9 and w.status not in ('deleted', 'purging') and ",
+            filter!($contains),
+            "order by w.id limit $7"
+        )
+    };
+}
+
+macro_rules! of_account {
+    ($contains:literal) => {
+        select!("where w.account_id = $8 and w.bucket = $9 and ", filter!($contains), "order by w.id limit $7")
+    };
+}
+
+macro_rules! of_account_and_member {
+    ($contains:literal) => {
+        select!(
+            "join memberships m on m.bucket = w.bucket and m.scope = 'workspace' and m.scope_id = w.id
+             where w.account_id = $8 and w.bucket = $9 and m.principal_id = $10 and m.principal_kind = $11 and ",
+            filter!($contains),
+            "order by w.id limit $7"
+        )
+    };
+}
+
+crate::statements! {
+    GET = shared(select!("where w.bucket = $1 and w.id = $2"));
+    OF_MEMBER = split(of_member!("strpos"), of_member!("instr"));
+    OF_ACCOUNT = split(of_account!("strpos"), of_account!("instr"));
+    OF_ACCOUNT_AND_MEMBER = split(of_account_and_member!("strpos"), of_account_and_member!("instr"));
+    ENVIRONMENTS = shared(
+        "select id, workspace_id, name, is_default, status, created_at from environments
+         where bucket = $1 and workspace_id = $2 order by id",
+    );
+    BACKEND_WORKSPACES = shared(
+        "select id, workspace_id, environment_id, backend, locator, created_at from backend_workspaces
+         where bucket = $1 and workspace_id = $2 order by id",
+    );
+}
+
+fn filtered<'t>(query: Query<'t>, filter: &WorkspaceFilter, page: Page) -> Query<'t> {
+    query
+        .bind(page.after)
+        .bind(filter.status.map(WorkspaceStatus::as_str))
+        .bind(filter.region.as_deref())
+        .bind(filter.name_contains.as_ref().map(|text| text.to_lowercase()))
+        .bind(filter.created_after)
+        .bind(filter.created_before)
+        .bind(i64::from(page.limit))
+}
+
+fn workspace(row: &Row) -> Result<Workspace, Error> {
+    Ok(Workspace {
+        id: row.get("id")?,
+        account_id: row.get("account_id")?,
+        name: row.get("name")?,
+        slug: row.get("slug")?,
+        status: row.word("status", WorkspaceStatus::parse)?,
+        region: row.get("region")?,
+        tenancy_model: row.word("tenancy_model", TenancyModel::parse)?,
+        created_by: words::principal(row, "created_by")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+        revision: row.get("revision")?,
+        permissions_token: row.get("permissions_token")?,
+        run_id: RunId(row.get("run_id")?),
+    })
+}
+
+fn environment(row: &Row) -> Result<Environment, Error> {
+    Ok(Environment {
+        id: row.get("id")?,
+        workspace_id: row.get("workspace_id")?,
+        name: row.word("name", EnvironmentName::parse)?,
+        is_default: row.get("is_default")?,
+        status: row.word("status", EnvironmentStatus::parse)?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn backend_workspace(row: &Row) -> Result<BackendWorkspace, Error> {
+    Ok(BackendWorkspace {
+        id: row.get("id")?,
+        workspace_id: row.get("workspace_id")?,
+        environment_id: row.get("environment_id")?,
+        backend: row.get("backend")?,
+        locator: row.get("locator")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+impl Store {
+    pub(super) async fn workspace(&self, id: Uuid) -> Result<Option<Workspace>, Error> {
+        let mut tx = self.db.read().await?;
+        let row = tx.query(&GET).bind(bucket(id)).bind(id).fetch_optional().await?;
+        row.as_ref().map(workspace).transpose()
+    }
+
+    pub(super) async fn workspaces_of_member(
+        &self,
+        member: Principal,
+        filter: &WorkspaceFilter,
+        page: Page,
+    ) -> Result<Vec<Workspace>, Error> {
+        let mut tx = self.db.read().await?;
+        let query = filtered(tx.query(&OF_MEMBER), filter, page).bind(member.id).bind(member.kind.as_str());
+        query.fetch_all().await?.iter().map(workspace).collect()
+    }
+
+    pub(super) async fn workspaces_of_account(
+        &self,
+        account: Uuid,
+        member: Option<Principal>,
+        filter: &WorkspaceFilter,
+        page: Page,
+    ) -> Result<Vec<Workspace>, Error> {
+        let mut tx = self.db.read().await?;
+        let statement = if member.is_some() { &OF_ACCOUNT_AND_MEMBER } else { &OF_ACCOUNT };
+        let mut query = filtered(tx.query(statement), filter, page).bind(account).bind(bucket(account));
+        if let Some(member) = member {
+            query = query.bind(member.id).bind(member.kind.as_str());
+        }
+        query.fetch_all().await?.iter().map(workspace).collect()
+    }
+
+    pub(super) async fn environments_of(&self, workspace: Uuid) -> Result<Vec<Environment>, Error> {
+        let mut tx = self.db.read().await?;
+        let rows = tx.query(&ENVIRONMENTS).bind(bucket(workspace)).bind(workspace).fetch_all().await?;
+        rows.iter().map(environment).collect()
+    }
+
+    pub(super) async fn backend_workspaces_of(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, Error> {
+        let mut tx = self.db.read().await?;
+        let rows = tx.query(&BACKEND_WORKSPACES).bind(bucket(workspace)).bind(workspace).fetch_all().await?;
+        rows.iter().map(backend_workspace).collect()
+    }
+}

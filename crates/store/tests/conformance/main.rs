@@ -1,0 +1,17 @@
+//! Every port method of the store, on both databases. Races are scripted: one transaction is held open, and the other is
+//! seen to wait; the brute cases are beside them, for what nobody thought of.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod accounts;
+mod audit;
+mod idempotency;
+mod principals;
+mod retries;
+mod runs;
+mod schema;
+mod statements;
+mod tuples;
+mod workers;
+mod workspaces;
+mod world;
