@@ -236,7 +236,7 @@ pub fn ended(run: &ClaimedRun, subject: Subject, ending: Ending) -> Commit<Chang
         Ending::Cancelled => State::Cancelled,
         Ending::Abandoned => State::Abandoned,
     };
-    let seq = run.journal.len() as i64 + 1;
+    let seq = run.journal.last().map_or(1, |r| r.seq + 1);
     Commit {
         changes: vec![Change::RunEnded { run: run.facts.run, subject, ending }],
         head: head(state, Some(ending)),
