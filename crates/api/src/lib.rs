@@ -1,1 +1,100 @@
-//! placeholder
+//! The only HTTP of Berth: requests in, use cases called, answers and problems out.
+//!
+//! [`router`] makes the whole API from a [`State`]; [`serve::serve`] puts it on a socket. No rule of the domain is
+//! decided here: a handler parses, calls one use case, and words its answer.
+
+mod accounts;
+mod body;
+mod caller;
+mod cursor;
+mod document;
+mod health;
+mod idempotency;
+mod index;
+mod me;
+mod middleware;
+mod openapi;
+mod pages;
+mod path;
+mod peer;
+pub mod problem;
+mod query;
+mod regions;
+mod routes;
+mod runs;
+pub mod serve;
+mod timestamp;
+pub mod tokens;
+mod watch;
+mod workspaces;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Berth;
+use tokio_util::sync::CancellationToken;
+
+pub use middleware::{TraceLink, forward_trace};
+pub use openapi::openapi_yaml;
+pub use peer::TrustedProxies;
+pub use tokens::{Authenticator, Claims, Clock, Issuer, TokenError};
+pub use watch::Watch;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct State {
+    pub berth: Berth,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub limits: Limits,
+    pub trusted_proxies: TrustedProxies,
+    /// Ties spans to the sender's trace; [`forward_trace`] where nothing is exported.
+    pub trace_link: TraceLink,
+    /// Serves the long polls.
+    pub watch: Watch,
+    /// Fires when the process drains: long polls answer at once, readiness says no.
+    pub draining: CancellationToken,
+}
+
+/// What a single request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest body that is read.
+    pub body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes: 64 * 1024, body_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// How often the poller of [`State::watch`] asks for news.
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+impl State {
+    /// A state with the default limits, no trusted proxy, no exported traces, and not draining.
+    #[must_use]
+    pub fn new(berth: Berth, authenticator: Arc<dyn Authenticator>) -> Self {
+        let watch = Watch::new(berth.runs.clone(), WATCH_INTERVAL);
+        Self {
+            berth,
+            authenticator,
+            limits: Limits::default(),
+            trusted_proxies: TrustedProxies::default(),
+            trace_link: forward_trace,
+            watch,
+            draining: CancellationToken::new(),
+        }
+    }
+}
+
+/// The whole API, ready to be served.
+pub fn router(state: State) -> axum::Router {
+    let (router, _) = routes::routes().split_for_parts();
+    router
+        .fallback(middleware::no_such_route)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::envelop))
+        .with_state(state)
+}

@@ -1,0 +1,270 @@
+//! Request bodies: read within a size and a time, then taken apart field by field.
+//!
+//! All violations of the documented shape are collected with their JSON pointers. A field that nobody takes is refused,
+//! and so is one that is given twice, which most parsers pass over in silence.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use domain::Invalid;
+use futures::StreamExt as _;
+use http::{HeaderMap, header};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::State;
+use crate::problem::{Code, Problem};
+use crate::query::parse_id;
+
+/// How much of a body that is too large is read and thrown away, so that its sender can read the answer.
+const DISCARD_MAX: usize = 8 * 1024 * 1024;
+
+/// A JSON object, its fields not looked at yet, with the bytes it was read from.
+#[derive(Debug)]
+pub struct JsonBody {
+    pub raw: Bytes,
+    fields: Object,
+}
+
+/// Field names may repeat here: repetition is a violation to report, not to resolve.
+#[derive(Debug, Default)]
+struct Object(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+impl FromRequest<State> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let raw = read(body, &parts.headers, state.limits.body_bytes, state.limits.body_timeout).await?;
+        if raw.is_empty() {
+            return Ok(Self { raw, fields: Object::default() });
+        }
+        if !is_json(&parts.headers) {
+            return Err(Problem::of(Code::UnsupportedMediaType));
+        }
+        let text = std::str::from_utf8(&raw)
+            .map_err(|e| Problem::new(Code::MalformedJson, format!("The body is not UTF-8 from byte {} on.", e.valid_up_to())))?;
+        let fields = serde_json::from_str(text).map_err(|e| {
+            if e.is_data() {
+                Problem::invalid_request(vec![Invalid::new("", "is not a JSON object")])
+            } else {
+                Problem::new(Code::MalformedJson, format!("The body is not JSON: line {}, column {}.", e.line(), e.column()))
+            }
+        })?;
+        Ok(Self { raw, fields })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let charset = parts.find_map(|p| p.to_ascii_lowercase().strip_prefix("charset=").map(|c| c.trim_matches('"').to_owned()));
+    essence.eq_ignore_ascii_case("application/json") && charset.is_none_or(|c| c == "utf-8")
+}
+
+async fn read(body: Body, headers: &HeaderMap, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("The body is larger than {limit} bytes. {}", Code::BodyTooLarge.help()));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    let mut stream = body.into_data_stream();
+    let reading = async {
+        if announced.is_some_and(|n| n > limit) {
+            discard(&mut stream).await;
+            return Err(too_large());
+        }
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = stream.next().await {
+            // The client went away or broke the framing; nobody reads this answer.
+            let chunk = chunk.map_err(|_| Problem::new(Code::InvalidRequest, "The body broke off."))?;
+            if whole.len() + chunk.len() > limit {
+                discard(&mut stream).await;
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    };
+    tokio::time::timeout(patience, reading).await.unwrap_or_else(|_| Err(Problem::of(Code::RequestTimeout)))
+}
+
+async fn discard(stream: &mut BodyDataStream) {
+    let mut left = DISCARD_MAX;
+    while let Some(Ok(chunk)) = stream.next().await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+/// The fields of a body, taken one by one and closed with [`Fields::finish`].
+#[derive(Debug)]
+pub struct Fields {
+    left: Vec<(String, Value)>,
+    known: Vec<&'static str>,
+    errors: Vec<Invalid>,
+}
+
+impl JsonBody {
+    #[must_use]
+    pub fn fields(self) -> Fields {
+        Fields { left: self.fields.0, known: Vec::new(), errors: Vec::new() }
+    }
+}
+
+impl Fields {
+    fn refuse(&mut self, name: &str, detail: impl Into<String>) {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        self.errors.push(Invalid::new(&pointer, detail));
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        let mut values = self.left.extract_if(.., |(n, _)| n == name).map(|(_, v)| v);
+        let first = values.next();
+        if values.count() > 0 {
+            self.refuse(name, "is given more than once");
+            return None;
+        }
+        first
+    }
+
+    /// The field's text, if it is given; `null` is not a text.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        if let Value::String(text) = self.take(name)? {
+            return Some(text);
+        }
+        self.refuse(name, "is not a string");
+        None
+    }
+
+    /// A text without which there is no request; empty, and refused by [`Fields::finish`], if it is missing.
+    pub fn required_text(&mut self, name: &'static str) -> String {
+        self.require(name);
+        self.text(name).unwrap_or_default()
+    }
+
+    /// An id without which there is no request; nil, and refused by [`Fields::finish`], if it is missing.
+    pub fn required_id(&mut self, name: &'static str) -> Uuid {
+        self.require(name);
+        let Some(text) = self.text(name) else { return Uuid::nil() };
+        let id = parse_id(&text);
+        if id.is_none() {
+            self.refuse(name, "is not a UUID");
+        }
+        id.unwrap_or_default()
+    }
+
+    /// One of a few words.
+    pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = words.iter().find(|(w, _)| *w == text).map(|(_, t)| *t);
+        if found.is_none() {
+            let words: Vec<_> = words.iter().map(|(w, _)| format!("`{w}`")).collect();
+            self.refuse(name, format!("is not one of {}", words.join(", ")));
+        }
+        found
+    }
+
+    fn require(&mut self, name: &'static str) {
+        if !self.left.iter().any(|(n, _)| n == name) {
+            self.refuse(name, "is missing");
+        }
+    }
+
+    /// # Errors
+    /// Everything that was wrong with the body's shape, fields that nobody asked for included.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let mut unknown: Vec<String> = self.left.iter().map(|(n, _)| n.clone()).collect();
+        unknown.sort();
+        unknown.dedup();
+        for name in unknown {
+            let known = self.known.join(", ");
+            self.refuse(&name, format!("is not known; there are {known}"));
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> Fields {
+        JsonBody { raw: Bytes::new(), fields: serde_json::from_str(text).unwrap() }.fields()
+    }
+
+    #[test]
+    fn all_violations_are_told_at_once_with_pointers() {
+        let mut body = fields(r#"{"id": 1, "name": null, "mode": "x", "a/b~": 1, "slug": "a", "slug": "b"}"#);
+        body.required_id("id");
+        body.required_text("name");
+        body.required_text("region");
+        body.word("mode", &[("hold", 1)]);
+        body.text("slug");
+        let problem = body.finish().unwrap_err().body("r");
+        let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+        assert_eq!(pointers, ["/id", "/name", "/region", "/mode", "/slug", "/a~1b~0"]);
+    }
+
+    #[test]
+    fn what_is_right_is_taken() {
+        let mut body = fields(r#"{"id": "00000000-0000-0000-0000-000000000007", "name": "نص 🚢", "mode": "hold"}"#);
+        assert_eq!(body.required_id("id"), Uuid::from_u128(7));
+        assert_eq!(body.required_text("name"), "نص 🚢");
+        assert_eq!(body.word("mode", &[("hold", 1)]), Some(1));
+        assert_eq!(body.text("slug"), None);
+        assert!(body.finish().is_ok());
+    }
+
+    #[test]
+    fn only_json_in_utf8_is_json() {
+        let typed = |t: &str| is_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, t.parse().unwrap())]));
+        assert!(typed("application/json") && typed("Application/JSON; charset=UTF-8"));
+        for other in ["text/plain", "application/json; charset=latin1", "application/jsonp", "multipart/form-data"] {
+            assert!(!typed(other), "{other}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_arriving_is_given_up_with_408() {
+        let stream = futures::stream::iter([Ok::<_, std::io::Error>("{")]).chain(futures::stream::pending());
+        let read = read(Body::from_stream(stream), &HeaderMap::new(), 100, Duration::from_secs(10)).await;
+        assert_eq!(read.unwrap_err().code(), Code::RequestTimeout);
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_413_whether_it_says_so_or_not() {
+        let said = HeaderMap::from_iter([(header::CONTENT_LENGTH, 101.into())]);
+        for headers in [said, HeaderMap::new()] {
+            let read = read(Body::from(vec![b' '; 101]), &headers, 100, Duration::from_secs(10)).await;
+            assert_eq!(read.unwrap_err().code(), Code::BodyTooLarge);
+        }
+        assert!(read(Body::from(vec![b' '; 100]), &HeaderMap::new(), 100, Duration::from_secs(10)).await.is_ok());
+    }
+}

@@ -1,0 +1,103 @@
+//! Who sends a request: the `Caller` of a use case from the bearer token and the connection.
+
+use axum::extract::FromRequestParts;
+use domain::Caller;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::State;
+use crate::middleware::{RequestId, TraceParent};
+use crate::problem::{Code, Problem};
+
+/// Characters of a user agent that are kept for the audit log.
+const USER_AGENT_MAX: usize = 256;
+
+/// Extracts the caller; a handler that takes this answers nobody without a valid token.
+#[derive(Debug, Clone)]
+pub struct Authenticated(pub Caller);
+
+impl FromRequestParts<State> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let token = bearer(&parts.headers)?;
+        let claims = state.authenticator.authenticate(token).map_err(|e| invalid_token(&e.to_string()))?;
+        let extensions = &parts.extensions;
+        Ok(Self(Caller {
+            principal: claims.principal,
+            credential_id: claims.token_id,
+            source_ip: state.trusted_proxies.source(parts),
+            user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
+            request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
+            traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
+        }))
+    }
+}
+
+/// The text of a header without what a terminal or a table could trip over.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect()
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => {
+            return Err(
+                Problem::of(Code::Unauthenticated).header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"berth\""))
+            );
+        }
+        (Some(_), Some(_)) => return Err(invalid_token("there are several Authorization headers")),
+        (Some(one), None) => one.to_str().map_err(|_| invalid_token("the Authorization header is not ASCII"))?,
+    };
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(invalid_token("the Authorization header is not `Bearer TOKEN`")),
+    }
+}
+
+fn invalid_token(reason: &str) -> Problem {
+    let challenge =
+        format!("Bearer realm=\"berth\", error=\"invalid_token\", error_description=\"{}\"", reason.replace(['"', '\\', '`'], ""));
+    let problem = Problem::new(Code::InvalidToken, format!("{}: {reason}. {}", Code::InvalidToken.title(), Code::InvalidToken.help()));
+    match HeaderValue::from_str(&challenge) {
+        Ok(value) => problem.header(header::WWW_AUTHENTICATE, value),
+        Err(_) => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|v| (header::AUTHORIZATION, HeaderValue::from_bytes(v.as_bytes()).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_bearer_token_is_found_whatever_the_case_of_its_scheme() {
+        assert_eq!(bearer(&headers(&["bEaReR  abc"])).unwrap(), "abc");
+    }
+
+    #[test]
+    fn anything_else_is_401_with_a_challenge() {
+        for (values, code) in [
+            (vec![], Code::Unauthenticated),
+            (vec!["Bearer"], Code::InvalidToken),
+            (vec!["Basic abc"], Code::InvalidToken),
+            (vec!["Bearer a", "Bearer b"], Code::InvalidToken),
+            (vec!["Bearer \u{e9}"], Code::InvalidToken),
+        ] {
+            let problem = bearer(&headers(&values)).unwrap_err();
+            assert_eq!(problem.code(), code, "{values:?}");
+            let response = axum::response::IntoResponse::into_response(problem);
+            assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_agent_loses_control_characters_and_excess() {
+        assert_eq!(printable(b"a\tb\xff"), "ab\u{fffd}");
+        assert_eq!(printable("x".repeat(9_000).as_bytes()).len(), USER_AGENT_MAX);
+    }
+}

@@ -1,0 +1,134 @@
+//! Turns what a use case refused, or could not do, into a problem.
+//!
+//! This is where an outage or a fault of ours is logged, once, with its cause; the client gets a code and a sentence.
+
+use domain::permissions::PermissionsError;
+use domain::{Error, Invalid};
+use saga::StoreError;
+
+use super::{Code, Problem, listed};
+
+/// How long a client should wait before it tries again, when a part is away.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Invalid(errors) => invalid(errors),
+            Error::NotFound { .. } => Self::new(Code::NotFound, sentence(&text)),
+            Error::Forbidden { what, permission } => {
+                Self::new(Code::PermissionDenied, sentence(&text)).member("permission", permission).member("on", what)
+            }
+            Error::SlugTaken { slug } => Self::new(Code::SlugTaken, advised(&text, Code::SlugTaken)).member("slug", slug),
+            Error::QuotaExceeded { max } => Self::new(Code::QuotaExceeded, advised(&text, Code::QuotaExceeded)).member("max", max),
+            Error::AccountNotActive { status } => {
+                Self::new(Code::AccountNotActive, advised(&text, Code::AccountNotActive)).member("account_status", status)
+            }
+            Error::RunInProgress { run } => {
+                Self::new(Code::RunInProgress, advised(&text, Code::RunInProgress)).member("run_url", crate::runs::url(run))
+            }
+            Error::VerbConflict { detail } => Self::new(Code::VerbConflict, sentence(&detail)),
+            Error::KeyReused => Self::of(Code::IdempotencyKeyReused),
+            Error::KeyBusy => Self::of(Code::IdempotencyKeyBusy).retry_after(1),
+            Error::Store(error) => error.into(),
+            Error::Permissions(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => {
+                tracing::warn!(cause, "the database is not available");
+                Self::of(Code::Unavailable).retry_after(RETRY_AFTER_SECONDS)
+            }
+            StoreError::Unknown(cause) => {
+                tracing::warn!(cause, "the outcome of a commit is not known");
+                Self::new(
+                    Code::Unavailable,
+                    "The request may or may not have been carried out. Send it again with the same Idempotency-Key, or read first.",
+                )
+                .retry_after(RETRY_AFTER_SECONDS)
+            }
+            StoreError::Broken(cause) => {
+                tracing::error!(cause, "the database refused a statement");
+                Self::of(Code::InternalError)
+            }
+        }
+    }
+}
+
+impl From<PermissionsError> for Problem {
+    fn from(error: PermissionsError) -> Self {
+        match error {
+            PermissionsError::Unavailable(cause) | PermissionsError::Unknown(cause) => {
+                tracing::warn!(cause, "the permission system is not available");
+                Self::of(Code::Unavailable).retry_after(RETRY_AFTER_SECONDS)
+            }
+            fault => {
+                tracing::error!(cause = %fault, "the permission system refused a request of ours");
+                Self::of(Code::InternalError)
+            }
+        }
+    }
+}
+
+/// Violations in the body's values are 422; a parameter or a header that breaks its rule is a malformed request, 400.
+fn invalid(errors: Vec<Invalid>) -> Problem {
+    let in_body = errors.iter().all(|e| e.pointer.is_empty() || e.pointer.starts_with('/'));
+    let code = if in_body { Code::InvalidValues } else { Code::InvalidRequest };
+    Problem::new(code, listed(&errors)).errors(errors)
+}
+
+/// `text` with a capital at its beginning and a full stop at its end.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut out: String = letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default();
+    if !out.ends_with(['.', '!', '?']) {
+        out.push('.');
+    }
+    out
+}
+
+fn advised(text: &str, code: Code) -> String {
+    format!("{} {}", sentence(text), code.help())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_of(error: impl Into<Error>) -> (u16, &'static str) {
+        let problem = Problem::from(error.into());
+        (problem.code().status().as_u16(), problem.code().as_str())
+    }
+
+    #[test]
+    fn an_outage_is_503_and_never_a_refusal() {
+        assert_eq!(code_of(StoreError::Unavailable("x".into())), (503, "unavailable"));
+        assert_eq!(code_of(StoreError::Unknown("x".into())), (503, "unavailable"));
+        assert_eq!(code_of(PermissionsError::Unavailable("x".into())), (503, "unavailable"));
+        assert_eq!(code_of(PermissionsError::Invalid("x".into())), (500, "internal_error"));
+    }
+
+    #[test]
+    fn a_fault_of_ours_keeps_its_cause_to_itself() {
+        let problem = Problem::from(Error::from(StoreError::Broken("secret cause".into())));
+        assert!(!problem.body("r").to_string().contains("secret cause"));
+    }
+
+    #[test]
+    fn violations_in_the_body_are_422_and_others_400() {
+        assert_eq!(code_of(Error::invalid("/name", "is blank")), (422, "invalid_values"));
+        assert_eq!(code_of(Error::invalid("?state", "is unknown")), (400, "invalid_request"));
+    }
+
+    #[test]
+    fn the_blocking_run_is_linked() {
+        let run = saga::RunId(uuid::Uuid::nil());
+        let body = Problem::from(Error::RunInProgress { run }).body("r");
+        assert_eq!(body["run_url"], "/v1/provisioning-runs/00000000-0000-0000-0000-000000000000");
+    }
+}

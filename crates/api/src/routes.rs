@@ -1,0 +1,30 @@
+//! The table of routes, nothing else.
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::{State, accounts, document, health, index, me, openapi, regions, runs, workspaces};
+
+pub fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(index::index))
+        .routes(routes!(me::me))
+        .routes(routes!(regions::regions))
+        .routes(routes!(accounts::create::create, accounts::list::list))
+        .routes(routes!(accounts::get::get))
+        .routes(routes!(workspaces::create::create, workspaces::list::list))
+        .routes(routes!(workspaces::get::get))
+        .routes(routes!(workspaces::by_account::by_account))
+        .routes(routes!(workspaces::environments::environments))
+        .routes(routes!(workspaces::audit::audit))
+        .merge(workspaces::pillars::reserved())
+        .routes(routes!(runs::list::list))
+        .routes(routes!(runs::get::get))
+        .routes(routes!(runs::cancel::cancel))
+        .routes(routes!(runs::retry::retry))
+        .routes(routes!(runs::skip::skip))
+        .routes(routes!(runs::abandon::abandon))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(document::document))
+}

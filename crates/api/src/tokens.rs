@@ -1,0 +1,200 @@
+//! The built-in token issuer: JWTs signed with Ed25519, and the port that other issuers implement.
+//!
+//! A token is a secret: none is ever logged, and none appears in a `Debug` output.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use domain::{Principal, PrincipalKind};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use saga::Time;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The audience of every token for this API.
+pub const AUDIENCE: &str = "berth";
+/// Longer tokens are refused unread.
+const LENGTH_MAX: usize = 4096;
+/// How far the issuer's clock may be off.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// Tells the time; passed in, so that a test can choose it.
+pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// What a valid token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    pub principal: Principal,
+    /// The token's `jti`.
+    pub token_id: Option<String>,
+    pub expires_at: Time,
+}
+
+/// Why a token is not accepted; said to the client, so never more than it may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token is longer than {LENGTH_MAX} characters")]
+    TooLong,
+    #[error("the token is not a JWT")]
+    Malformed,
+    #[error("the token is not signed with EdDSA")]
+    Algorithm,
+    #[error("the token's signature does not fit")]
+    Signature,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYet,
+    #[error("the token is not meant for this API")]
+    Audience,
+    #[error("the token comes from another issuer")]
+    Issuer,
+    #[error("the token lacks a claim: exp, iss, aud and sub are needed")]
+    MissingClaim,
+    #[error("the token's subject is not `user:UUID` or `service_account:UUID`")]
+    Subject,
+}
+
+/// Tells from a token who sends it.
+pub trait Authenticator: Send + Sync + 'static {
+    /// # Errors
+    /// Why the token is not accepted.
+    fn authenticate(&self, token: &str) -> Result<Claims, TokenError>;
+}
+
+/// The key cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+#[error("the signing key is not usable: {0}")]
+pub struct KeyError(String);
+
+/// Signs and verifies tokens with one Ed25519 key.
+pub struct Issuer {
+    name: String,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    clock: Clock,
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    iss: String,
+    aud: Audience,
+    sub: String,
+    exp: i64,
+    #[serde(default)]
+    iat: Option<i64>,
+    #[serde(default)]
+    nbf: Option<i64>,
+    #[serde(default)]
+    jti: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Issuer {
+    /// A fresh key as PKCS#8, for [`Issuer::new`]; keep it as one keeps a password.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn generate_key() -> Result<Vec<u8>, KeyError> {
+        Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map(|d| d.as_ref().to_vec()).map_err(|e| KeyError(e.to_string()))
+    }
+
+    /// An issuer of this `name` (the tokens' `iss`) with a key of [`Issuer::generate_key`].
+    ///
+    /// # Errors
+    /// `pkcs8` is not an Ed25519 key.
+    pub fn new(pkcs8: &[u8], name: impl Into<String>, clock: Clock) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|e| KeyError(e.to_string()))?;
+        let name = name.into();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_issuer(&[&name]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Times are compared here, with the clock that was passed in.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Ok(Self {
+            name,
+            encoding: EncodingKey::from_ed_der(pkcs8),
+            decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
+            validation,
+            clock,
+        })
+    }
+
+    /// A token for `principal` that expires after `lifetime`; `token_id` is its `jti`.
+    ///
+    /// # Errors
+    /// The signature cannot be made.
+    pub fn sign(&self, principal: Principal, token_id: Uuid, lifetime: Duration) -> Result<String, KeyError> {
+        let now = (self.clock)();
+        let payload = Payload {
+            iss: self.name.clone(),
+            aud: Audience::One(AUDIENCE.to_owned()),
+            sub: format!("{}:{}", principal.kind.as_str(), principal.id),
+            exp: seconds(now + lifetime),
+            iat: Some(seconds(now)),
+            nbf: None,
+            jti: Some(token_id.to_string()),
+        };
+        encode(&Header::new(Algorithm::EdDSA), &payload, &self.encoding).map_err(|e| KeyError(e.to_string()))
+    }
+}
+
+fn seconds(time: Time) -> i64 {
+    time.micros().div_euclid(1_000_000)
+}
+
+impl Authenticator for Issuer {
+    fn authenticate(&self, token: &str) -> Result<Claims, TokenError> {
+        if token.len() > LENGTH_MAX {
+            return Err(TokenError::TooLong);
+        }
+        let payload = decode::<Payload>(token, &self.decoding, &self.validation).map_err(|e| refusal(e.kind()))?.claims;
+        let now = (self.clock)();
+        if payload.exp <= seconds(now - LEEWAY) {
+            return Err(TokenError::Expired);
+        }
+        if payload.nbf.is_some_and(|nbf| nbf > seconds(now + LEEWAY)) {
+            return Err(TokenError::NotYet);
+        }
+        let principal = principal(&payload.sub).ok_or(TokenError::Subject)?;
+        Ok(Claims { principal, token_id: payload.jti, expires_at: Time::from_micros(payload.exp.saturating_mul(1_000_000)) })
+    }
+}
+
+fn refusal(kind: &ErrorKind) -> TokenError {
+    match kind {
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName | ErrorKind::MissingAlgorithm => TokenError::Algorithm,
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::InvalidIssuer => TokenError::Issuer,
+        ErrorKind::MissingRequiredClaim(_) => TokenError::MissingClaim,
+        _ => TokenError::Malformed,
+    }
+}
+
+fn principal(subject: &str) -> Option<Principal> {
+    let (kind, id) = subject.split_once(':')?;
+    Some(Principal { kind: PrincipalKind::parse(kind)?, id: Uuid::try_parse(id).ok()? })
+}
+
+#[cfg(test)]
+mod tests;
