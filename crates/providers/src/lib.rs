@@ -1,3 +1,4 @@
 //! The outbound side of Berth: permission systems and data platforms, each behind a port of `domain`.
 
+pub mod backends;
 pub mod permissions;

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("berth", "store", "wiring: opens the database"),
     ("domain", "saga", "steps are the engine's `Step`"),
     ("providers", "domain", "implements its outgoing ports"),
+    ("providers", "saga", "faults, run ids and stop tokens are the engine's"),
     ("store", "domain", "implements its storing ports"),
     ("store", "saga", "implements the engine's `Runs`"),
     ("testkit", "domain", "fakes and drills speak its ports"),
@@ -27,7 +28,6 @@ const EDGES: &[(&str, &str, &str)] = &[
 const TEST_EDGES: &[(&str, &str, &str)] = &[
     ("api", "testkit", "a manual clock and scripted ports"),
     ("berth", "testkit", "drives the real process"),
-    ("providers", "testkit", "conformance of backends"),
     ("store", "testkit", "conformance on both databases"),
 ];
 
