@@ -105,12 +105,10 @@ fn expected(sim: &Sim, before: &crate::rules::Rules, cause: Cause, budget_spent:
     let pivot_succeeded = matches!(sim.definition.pivot, Pivot::Step(i) if sim.rules.forward[i] == Part::Done);
     let by_failure = if budget_spent { Ending::Failed } else { Ending::Succeeded };
     match cause {
-        Cause::Cancel if pivot_succeeded => vec![Ending::Succeeded],
+        _ if pivot_succeeded => vec![Ending::Succeeded],
         Cause::Cancel => vec![Ending::Cancelled],
-        Cause::Deadline if pivot_succeeded => vec![Ending::Succeeded],
         // It counts from the first claim.
         Cause::Deadline if !before.history.is_empty() => vec![Ending::Failed],
-        Cause::Budget | Cause::Freeze if pivot_succeeded => vec![Ending::Succeeded],
         Cause::Budget | Cause::Freeze | Cause::Deadline => vec![by_failure],
         Cause::Abandon => unreachable!("answered above"),
     }
