@@ -16,7 +16,8 @@ pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Dev, Log, Region, Server, Worker};
+pub use sections::{Accounts, Data, Dev, Log, LogFormat, Region, Server, Worker};
+pub use units::Period;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,13 +1,19 @@
 //! The `berth` binary: reads the command line and the configuration, and wires the crates together.
 
+mod admin;
 mod config;
+mod data_folder;
+mod dev;
 mod failure;
+mod ids;
 mod sagas;
+mod telemetry;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Environment, Overrides};
 use crate::failure::Failure;
@@ -25,12 +31,44 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Starts a whole Berth in one process, with nothing to set up: try it, test against it.
+    Dev {
+        #[command(flatten)]
+        place: Place,
+        #[command(subcommand)]
+        command: Option<DevCommand>,
+    },
+    /// Prints the OpenAPI document (openapi.yaml).
+    Openapi,
     /// Shows and checks settings.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Shows and checks saga definitions.
     #[command(subcommand)]
     Sagas(SagasCommand),
+}
+
+/// Where `berth dev` is.
+#[derive(Args)]
+struct Place {
+    /// Address and port of the API [default: 127.0.0.1:7700].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Address and port for metrics and readiness [default: 127.0.0.1:7701].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    admin_listen: Option<SocketAddr>,
+    /// The data folder [default: ./berth-data].
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum DevCommand {
+    /// Makes a user or service account, with a role if one is named, and prints a token for it.
+    Token(dev::token::Arguments),
+    /// Prints what the database holds, as JSON; the data folder must not be in use.
+    #[command(hide = true)]
+    Inventory,
 }
 
 #[derive(Subcommand)]
@@ -79,6 +117,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let environment = environment();
     let file = cli.config.as_deref();
     match cli.command {
+        Command::Dev { place, command } => {
+            let flags = Overrides { listen: place.listen, admin_listen: place.admin_listen, data_dir: place.data_dir };
+            let config = config::load(file, &environment, &flags)?;
+            match command {
+                None => dev::run(&config, &environment),
+                Some(DevCommand::Token(arguments)) => dev::token::run(&config, arguments),
+                Some(DevCommand::Inventory) => dev::inventory(&config),
+            }
+        }
+        Command::Openapi => print(&api::openapi_yaml()),
         Command::Config(ConfigCommand::Check) => {
             print(&config::check(&config::load(file, &environment, &Overrides::default())?, &environment))
         }

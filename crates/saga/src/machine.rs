@@ -53,8 +53,6 @@ pub struct StepState {
     pub attempts: u32,
     /// Attempts that no longer count against the budget.
     pub forgiven: u32,
-    /// An attempt may have happened, and none has succeeded or failed for good since.
-    pub unsure: bool,
     pub fault: Option<Fault>,
     pub output: Option<Value>,
     pub started_at: Option<Time>,
@@ -150,7 +148,7 @@ impl RunState {
     #[must_use]
     pub fn pivot_undecided(&self, definition: &Definition) -> bool {
         let Pivot::Step(i) = definition.pivot else { return false };
-        self.steps[i].phase == Phase::Open || self.steps[i].unsure
+        matches!(self.steps[i].phase, Phase::Open | Phase::Waiting { last: Last::Unknown, .. } | Phase::Failed { last: Last::Unknown })
     }
 
     /// The first step that failed for good before the pivot, while `on_failure: hold` keeps the run from turning.

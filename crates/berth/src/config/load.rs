@@ -175,8 +175,6 @@ fn check(config: &Config) -> Vec<String> {
     ] {
         must((0.0..=1.0).contains(&rate), &format!("`dev.{key}`: {rate} is not between 0 and 1"));
     }
-    let sum = config.dev.backend_fail_rate + config.dev.backend_hang_rate + config.dev.backend_lose_reply_rate;
-    must(sum <= 1.0, "`dev`: the three rates of the backend add up to more than 1");
     must(
         (0.001..=1.0).contains(&config.dev.time_scale),
         &format!("`dev.time_scale`: {} is not between 0.001 and 1", config.dev.time_scale),

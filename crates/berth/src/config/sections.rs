@@ -65,7 +65,7 @@ section! {
     Dev in "dev" {
         /// The share of calls to the `local` backend that fail without an effect, 0 to 1.
         backend_fail_rate: f64 = 0.0,
-        /// The share of calls that have their effect and then never answer, 0 to 1.
+        /// The share of calls that do not answer until they are cancelled, 0 to 1; as often before their effect as after it.
         backend_hang_rate: f64 = 0.0,
         /// The share of calls that have their effect and whose reply is lost, 0 to 1.
         backend_lose_reply_rate: f64 = 0.0,

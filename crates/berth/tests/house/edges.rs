@@ -22,6 +22,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("store", "saga", "implements the engine's `Runs`"),
     ("testkit", "domain", "fakes and drills speak its ports"),
     ("testkit", "saga", "drills run the engine"),
+    ("testkit", "store", "opens stores on fresh databases; nothing but tests uses testkit"),
 ];
 
 /// The same for tests only.

@@ -186,5 +186,3 @@ fn state_word(state: State) -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests;

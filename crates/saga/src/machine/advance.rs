@@ -61,8 +61,7 @@ pub fn advance(definition: &Definition, state: &mut RunState, now: Time, may_lau
                 }
                 Decision::Start { step, attempt } => {
                     out.launches.push(Launch { step, attempt, undo: false });
-                    let s = &state.steps[step];
-                    Event::StepStarted { step: name(step), attempt, forgiven: s.forgiven, unsure: s.unsure }
+                    Event::StepStarted { step: name(step), attempt }
                 }
                 Decision::Undo { step, attempt } => {
                     out.launches.push(Launch { step, attempt, undo: true });

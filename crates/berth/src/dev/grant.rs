@@ -1,0 +1,163 @@
+//! `berth dev token`: makes a principal with a role, and signs a token for it.
+//!
+//! Every part can be repeated: a cut-off grant is completed by giving it again.
+
+use std::time::Duration;
+
+use api::Issuer;
+use domain::audit::Draft;
+use domain::ids::PLATFORM;
+use domain::model::{AccountStatus, Membership, Role, Scope, StoredPrincipal, WorkspaceStatus};
+use domain::permissions::{Object, Relationship, Update};
+use domain::{Berth, PrincipalKind};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+/// What is asked for, as it goes to the process that holds the folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Wanted {
+    pub kind: PrincipalKind,
+    pub name: String,
+    pub role: Option<(String, On)>,
+    pub lifetime: Duration,
+}
+
+/// What a role is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum On {
+    Platform,
+    Account(Uuid),
+    Workspace(Uuid),
+}
+
+impl std::str::FromStr for On {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is none of platform, account:ID and workspace:ID");
+        match text.split_once(':') {
+            None if text == "platform" => Ok(Self::Platform),
+            Some(("account", id)) => Uuid::try_parse(id).map(Self::Account).map_err(|_| wrong()),
+            Some(("workspace", id)) => Uuid::try_parse(id).map(Self::Workspace).map_err(|_| wrong()),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Makes the principal and its role, and signs the token.
+///
+/// # Errors
+/// A role that does not exist there, a scope that does not, an outage.
+pub async fn token(berth: &Berth, issuer: &Issuer, wanted: &Wanted) -> Result<String, Failure> {
+    let name = wanted.name.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(Failure::new("a name has 1 to 200 characters, none of them a control character"));
+    }
+    let account = match &wanted.role {
+        Some((_, On::Account(id))) => Some(active_account(berth, *id).await?),
+        Some((_, On::Workspace(id))) => Some(active_workspace(berth, *id).await?),
+        _ => None,
+    };
+    let of_account = account.filter(|_| wanted.kind == PrincipalKind::ServiceAccount);
+    let principal = berth.principals.ensure(wanted.kind, name, of_account, berth.ids.free()).await.map_err(away)?;
+    if let Some((role, on)) = &wanted.role {
+        match on {
+            On::Platform => on_platform(berth, &principal, role).await?,
+            On::Account(id) => on_scope(berth, &principal, role, Scope::Account, *id, account.unwrap_or(*id)).await?,
+            On::Workspace(id) => on_scope(berth, &principal, role, Scope::Workspace, *id, account.unwrap_or(*id)).await?,
+        }
+    }
+    issuer
+        .sign(principal.principal, berth.ids.free(), wanted.lifetime)
+        .map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))
+}
+
+async fn active_account(berth: &Berth, id: Uuid) -> Result<Uuid, Failure> {
+    match berth.accounts.get(id).await.map_err(away)? {
+        Some(account) if account.status == AccountStatus::Active => Ok(id),
+        Some(account) => Err(Failure::new(format!("the account {id} is {}: only an active one takes members", account.status.as_str()))),
+        None => Err(Failure::new(format!("there is no account {id}"))),
+    }
+}
+
+async fn active_workspace(berth: &Berth, id: Uuid) -> Result<Uuid, Failure> {
+    match berth.workspaces.get(id).await.map_err(away)? {
+        Some(workspace) if workspace.status == WorkspaceStatus::Active => Ok(workspace.account_id),
+        Some(workspace) => {
+            Err(Failure::new(format!("the workspace {id} is {}: only an active one takes members", workspace.status.as_str())))
+        }
+        None => Err(Failure::new(format!("there is no workspace {id}"))),
+    }
+}
+
+async fn on_platform(berth: &Berth, principal: &StoredPrincipal, role: &str) -> Result<(), Failure> {
+    const ROLES: &[&str] = &["operator", "auditor"];
+    if !ROLES.contains(&role) {
+        return Err(Failure::new(format!("`{role}` is no role on the platform; there are operator and auditor")));
+    }
+    let draft = Draft::by_berth(&*berth.ids, PLATFORM, None, "platform.grant")
+        .target(principal.principal.kind.as_str(), principal.principal.id)
+        .after(serde_json::json!({ "role": role }));
+    berth.audit.append(draft).await.map_err(away)?;
+    only_role(berth, &Object::platform(), principal, role, ROLES, vec![]).await
+}
+
+async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope: Scope, id: Uuid, account: Uuid) -> Result<(), Failure> {
+    let roles: &[&str] = match scope {
+        Scope::Account => &["owner", "admin", "member"],
+        Scope::Workspace => &["owner", "admin", "member", "viewer"],
+    };
+    let wanted = Role::parse(role).filter(|_| roles.contains(&role));
+    let Some(wanted) = wanted else {
+        return Err(Failure::new(format!("`{role}` is no role on {}s; there are {}", scope.as_str(), roles.join(", "))));
+    };
+    let is_service_account = principal.principal.kind == PrincipalKind::ServiceAccount;
+    if is_service_account && wanted == Role::Owner {
+        return Err(Failure::new("an owner is a user; give the service account the role admin"));
+    }
+    if wanted != Role::Owner && is_only_owner(berth, scope, id, principal).await? {
+        return Err(Failure::new(format!("{} is the only owner of this {}: make another one first", principal.name, scope.as_str())));
+    }
+    let workspace = (scope == Scope::Workspace).then_some(id);
+    let draft = Draft::by_berth(&*berth.ids, account, workspace, &format!("{}.grant", scope.as_str()))
+        .target(principal.principal.kind.as_str(), principal.principal.id)
+        .after(serde_json::json!({ "role": role }));
+    let membership = Membership { scope, scope_id: id, principal: principal.principal, role: wanted };
+    berth.principals.grant(membership, draft).await.map_err(away)?;
+
+    let object = if scope == Scope::Account { Object::account(id) } else { Object::workspace(id) };
+    let roles: Vec<&str> = roles.iter().copied().filter(|r| !is_service_account || *r != "owner").collect();
+    let mut besides = Vec::new();
+    if is_service_account {
+        besides.push(Update::Touch(Relationship::new(principal.principal.into(), "account", Object::account(account))));
+    }
+    only_role(berth, &object, principal, role, &roles, besides).await
+}
+
+async fn is_only_owner(berth: &Berth, scope: Scope, id: Uuid, principal: &StoredPrincipal) -> Result<bool, Failure> {
+    let members = berth.workspaces.memberships(scope, id).await.map_err(away)?;
+    let owners: Vec<_> = members.iter().filter(|m| m.role == Role::Owner).map(|m| m.principal).collect();
+    Ok(owners == [principal.principal])
+}
+
+/// Gives the role, and takes away the others that the principal has there.
+async fn only_role(
+    berth: &Berth,
+    object: &Object,
+    principal: &StoredPrincipal,
+    role: &str,
+    roles: &[&str],
+    besides: Vec<Update>,
+) -> Result<(), Failure> {
+    let tuple = |relation: &str| Relationship::new(object.clone(), relation, principal.principal.into());
+    let mut updates = besides;
+    updates.push(Update::Touch(tuple(role)));
+    updates.extend(roles.iter().filter(|r| **r != role).map(|r| Update::Delete(tuple(r))));
+    berth.permissions.write(&updates, &[]).await.map_err(away)?;
+    Ok(())
+}
+
+fn away(cause: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("the grant was not completed: {cause}. Give it again: it can be repeated"))
+}

@@ -1,0 +1,114 @@
+//! `berth dev inventory`: everything that the database holds about tenants, as JSON, for comparing it whole with what
+//! stands on the backends. For tests and for curious people; the folder must not be in use.
+
+use domain::Berth;
+use domain::model::Scope;
+use domain::permissions::Filter;
+use domain::ports::{Page, RunFilter, WorkspaceFilter};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{house, on_runtime};
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::failure::Failure;
+
+const PAGE: u32 = 500;
+const KINDS: &[&str] = &["platform", "account", "workspace", "environment", "service_account"];
+
+/// Prints the inventory.
+///
+/// # Errors
+/// The folder is in use, or the database is away.
+pub fn inventory(config: &Config) -> Result<(), Failure> {
+    let text = on_runtime(async {
+        let folder = DataFolder::open(&config.data.dir)?;
+        let house = house::open(config, &folder).await?;
+        let found = all(&house.berth).await;
+        house.store.db().close().await;
+        Ok(format!("{:#}\n", found?))
+    })?;
+    crate::print(&text)
+}
+
+async fn all(berth: &Berth) -> Result<Value, Failure> {
+    let mut accounts = Vec::new();
+    let mut workspaces = Vec::new();
+    let mut after = None;
+    loop {
+        let page = berth.accounts.list(None, Page { after, limit: PAGE }).await.map_err(away)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for account in &page {
+            accounts.push(json!({
+                "id": account.id,
+                "status": account.status,
+                "members": members(berth, Scope::Account, account.id).await?,
+            }));
+            workspaces.extend(workspaces_of(berth, account.id).await?);
+        }
+    }
+    let mut relationships = Vec::new();
+    for kind in KINDS {
+        let filter = Filter { resource_kind: (*kind).to_owned(), resource_id: None, relation: None, subject: None };
+        relationships.extend(berth.permissions.read(&filter).await.map_err(away)?);
+    }
+    Ok(json!({ "accounts": accounts, "workspaces": workspaces, "runs": runs(berth).await?, "relationships": relationships }))
+}
+
+async fn workspaces_of(berth: &Berth, account: Uuid) -> Result<Vec<Value>, Failure> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = Page { after, limit: PAGE };
+        let page = berth.workspaces.list_by_account(account, None, &WorkspaceFilter::default(), page).await.map_err(away)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.id);
+        for workspace in &page {
+            let environments = berth.workspaces.environments(workspace.id).await.map_err(away)?;
+            let backends = berth.workspaces.backend_workspaces(workspace.id).await.map_err(away)?;
+            found.push(json!({
+                "id": workspace.id,
+                "account_id": workspace.account_id,
+                "slug": workspace.slug,
+                "status": workspace.status,
+                "run_id": workspace.run_id,
+                "environments": environments.iter().map(|e| json!({"id": e.id, "name": e.name, "status": e.status})).collect::<Vec<_>>(),
+                "backend_workspaces": backends
+                    .iter()
+                    .map(|b| json!({"id": b.id, "environment_id": b.environment_id, "locator": b.locator}))
+                    .collect::<Vec<_>>(),
+                "members": members(berth, Scope::Workspace, workspace.id).await?,
+            }));
+        }
+    }
+}
+
+async fn members(berth: &Berth, scope: Scope, id: Uuid) -> Result<Vec<Value>, Failure> {
+    let members = berth.workspaces.memberships(scope, id).await.map_err(away)?;
+    Ok(members.iter().map(|m| json!({"principal": m.principal, "role": m.role})).collect())
+}
+
+async fn runs(berth: &Berth) -> Result<Vec<Value>, Failure> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = berth.runs.list(None, &RunFilter::default(), Page { after, limit: PAGE }).await.map_err(away)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.id.0);
+        found.extend(page.iter().map(|run| {
+            json!({
+                "id": run.id,
+                "saga": run.definition.name,
+                "account_id": run.account_id,
+                "workspace_id": run.workspace_id,
+                "state": run.state,
+                "terminal": run.ending.is_some(),
+            })
+        }));
+    }
+}
+
+fn away(cause: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("the inventory cannot be read: {cause}"))
+}
