@@ -96,9 +96,16 @@ pub enum Event {
     /// First claim; the deadline counts from here.
     RunStarted,
     /// Durable before the effect can happen.
+    ///
+    /// The other two are carried along because the outcomes that they come from may be written over: how many attempts
+    /// no longer count, and whether one of them may have happened without any having decided since.
     StepStarted {
         step: String,
         attempt: u32,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        forgiven: u32,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsure: bool,
     },
     StepSucceeded {
         step: String,
@@ -171,4 +178,9 @@ pub enum Event {
     Ended {
         ending: Ending,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }

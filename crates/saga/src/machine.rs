@@ -53,6 +53,8 @@ pub struct StepState {
     pub attempts: u32,
     /// Attempts that no longer count against the budget.
     pub forgiven: u32,
+    /// An attempt may have happened, and none has succeeded or failed for good since.
+    pub unsure: bool,
     pub fault: Option<Fault>,
     pub output: Option<Value>,
     pub started_at: Option<Time>,
@@ -148,7 +150,7 @@ impl RunState {
     #[must_use]
     pub fn pivot_undecided(&self, definition: &Definition) -> bool {
         let Pivot::Step(i) = definition.pivot else { return false };
-        matches!(self.steps[i].phase, Phase::Open | Phase::Waiting { last: Last::Unknown, .. } | Phase::Failed { last: Last::Unknown })
+        self.steps[i].phase == Phase::Open || self.steps[i].unsure
     }
 
     /// The first step that failed for good before the pivot, while `on_failure: hold` keeps the run from turning.

@@ -56,10 +56,7 @@ fn a_good_file_gives_every_value_that_it_says() {
     let d = load("f", GOOD).unwrap();
     assert_eq!((d.id.name.as_str(), d.id.version), ("make-thing", 2));
     assert_eq!(d.summary, "Makes a thing,\nor leaves nothing behind.");
-    assert_eq!(
-        (d.start_within, d.deadline, d.hold_for),
-        (Duration::from_hours(1), Duration::from_mins(30), Duration::from_hours(7 * 24))
-    );
+    assert_eq!((d.start_within, d.deadline, d.hold_for), (Duration::from_hours(1), Duration::from_mins(30), Duration::from_hours(7 * 24)));
     assert_eq!(d.pivot, Pivot::Step(4));
     let shape: Vec<_> = d.steps.iter().map(|s| (s.name.as_str(), s.action.as_str(), s.stage)).collect();
     assert_eq!(

@@ -186,3 +186,5 @@ fn state_word(state: State) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod tests;

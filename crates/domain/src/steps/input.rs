@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::model::{EnvironmentName, TenancyModel};
+use crate::Principal;
+use crate::model::{EnvironmentName, Role, TenancyModel};
 use crate::permissions::{Object, Relationship};
-use crate::{Principal, PrincipalKind};
 
 /// Of `create-workspace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl CreateWorkspaceInput {
         let environments = self.environments.iter().map(|e| Relationship::new(Object::environment(e.id), "workspace", workspace.clone()));
         [
             Relationship::new(workspace.clone(), "account", Object::account(self.account_id)),
-            Relationship::new(workspace.clone(), creators_relation(self.creator), self.creator.into()),
+            Relationship::new(workspace.clone(), Role::of_creator(self.creator).as_str(), self.creator.into()),
         ]
         .into_iter()
         .chain(environments)
@@ -58,16 +58,8 @@ impl CreateAccountInput {
         let account = Object::account(self.account_id);
         vec![
             Relationship::new(account.clone(), "platform", Object::platform()),
-            Relationship::new(account, creators_relation(self.creator), self.creator.into()),
+            Relationship::new(account, Role::of_creator(self.creator).as_str(), self.creator.into()),
         ]
-    }
-}
-
-/// An owner is a user; a service account that creates becomes `admin`.
-fn creators_relation(creator: Principal) -> &'static str {
-    match creator.kind {
-        PrincipalKind::User => "owner",
-        PrincipalKind::ServiceAccount => "admin",
     }
 }
 
@@ -75,6 +67,7 @@ fn creators_relation(creator: Principal) -> &'static str {
 mod tests {
     use super::super::fakes;
     use super::*;
+    use crate::PrincipalKind;
 
     #[test]
     fn a_service_account_that_creates_becomes_admin() {

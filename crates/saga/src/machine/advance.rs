@@ -61,7 +61,8 @@ pub fn advance(definition: &Definition, state: &mut RunState, now: Time, may_lau
                 }
                 Decision::Start { step, attempt } => {
                     out.launches.push(Launch { step, attempt, undo: false });
-                    Event::StepStarted { step: name(step), attempt }
+                    let s = &state.steps[step];
+                    Event::StepStarted { step: name(step), attempt, forgiven: s.forgiven, unsure: s.unsure }
                 }
                 Decision::Undo { step, attempt } => {
                     out.launches.push(Launch { step, attempt, undo: true });

@@ -45,8 +45,8 @@ impl RunState {
         }
     }
 
-    /// Takes in one record. An outcome whose attempt is not the step's current one is an older half of a pair that is
-    /// being written over, and is ignored; so is a step that the definition does not have.
+    /// Takes in one record. An outcome whose attempt is not the step's current one is the older half of a pair that is
+    /// being written over: it tells only of the last fault. A step that the definition does not have is ignored.
     pub fn apply(&mut self, definition: &Definition, record: &Record) {
         let at = record.at;
         self.seq = self.seq.max(record.seq);
@@ -56,7 +56,10 @@ impl RunState {
         }
         match &record.event {
             Event::RunStarted => self.started_at = Some(at),
-            Event::StepStarted { step, attempt } => self.with_step(definition, step, |s| s.start(*attempt, record)),
+            Event::StepStarted { step, attempt, forgiven, unsure } => self.with_step(definition, step, |s| {
+                (s.forgiven, s.unsure) = (*forgiven, *unsure);
+                s.start(*attempt, record);
+            }),
             Event::StepSucceeded { step, attempt, output } => self.with_step(definition, step, |s| s.succeed(*attempt, output, record)),
             Event::StepFailed { step, attempt, fault, retry_at } => {
                 self.with_step(definition, step, |s| s.fail(*attempt, Last::Failed, Some(fault), *retry_at, record));
@@ -126,7 +129,8 @@ impl RunState {
 
     /// The deadline stands still while the run is parked or held; after the pivot nothing is held.
     fn let_deadline_stand(&mut self, definition: &Definition, at: Time) {
-        let stands = self.ended.is_none() && self.turned.is_none() && (self.parked || self.held(definition).is_some());
+        let runs = self.started_at.is_some() && self.ended.is_none();
+        let stands = runs && self.turned.is_none() && (self.parked || self.held(definition).is_some());
         match (stands, self.standing_since) {
             (true, None) => self.standing_since = Some(at),
             (false, Some(since)) => {
@@ -164,6 +168,7 @@ impl StepState {
             phase: Phase::NotStarted,
             attempts: 0,
             forgiven: 0,
+            unsure: false,
             fault: None,
             output: None,
             started_at: None,
@@ -185,6 +190,7 @@ impl StepState {
     fn succeed(&mut self, attempt: u32, output: &Value, record: &Record) {
         if self.phase == Phase::Open && self.attempts == attempt {
             self.phase = Phase::Succeeded;
+            self.unsure = false;
             self.fault = None;
             self.output = Some(output.clone());
             self.ended_at = Some(record.at);
@@ -192,13 +198,17 @@ impl StepState {
     }
 
     fn fail(&mut self, attempt: u32, last: Last, fault: Option<&Fault>, retry_at: Option<Time>, record: &Record) {
-        if self.phase != Phase::Open || self.attempts != attempt {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.fault = fault.cloned();
+        self.pair.ended = record.seq;
+        if self.attempts != attempt {
             return;
         }
         self.phase = retry_at.map_or(Phase::Failed { last }, |retry_at| Phase::Waiting { retry_at, last });
-        self.fault = fault.cloned().or(self.fault.take());
+        self.unsure = (self.unsure && retry_at.is_some()) || last == Last::Unknown;
         self.ended_at = Some(record.at);
-        self.pair.ended = record.seq;
     }
 
     /// A person did it by hand: what is stuck counts as done.
@@ -206,8 +216,9 @@ impl StepState {
         if self.undo.phase == UndoPhase::Stuck || (turned && self.not_returned) {
             self.undo.phase = UndoPhase::Skipped;
             self.undo.ended_at = Some(at);
-        } else if !turned && matches!(self.phase, Phase::Failed { .. }) {
+        } else if !turned && (self.not_returned || matches!(self.phase, Phase::Failed { .. })) {
             self.phase = Phase::Skipped;
+            self.unsure = false;
             self.ended_at = Some(at);
         }
         self.not_returned = false;
@@ -253,11 +264,14 @@ impl UndoState {
     }
 
     fn end(&mut self, attempt: u32, phase: UndoPhase, fault: Option<&Fault>, record: &Record) {
-        if self.phase == UndoPhase::Open && self.attempts == attempt {
+        if self.phase != UndoPhase::Open {
+            return;
+        }
+        self.fault = fault.cloned();
+        self.pair.ended = record.seq;
+        if self.attempts == attempt {
             self.phase = phase;
-            self.fault = fault.cloned();
             self.ended_at = Some(record.at);
-            self.pair.ended = record.seq;
         }
     }
 }
@@ -284,7 +298,7 @@ impl Event {
     #[must_use]
     pub fn attempt_of(&self) -> Option<(&str, u32)> {
         match self {
-            Self::StepStarted { step, attempt }
+            Self::StepStarted { step, attempt, .. }
             | Self::StepSucceeded { step, attempt, .. }
             | Self::StepFailed { step, attempt, .. }
             | Self::StepUnknown { step, attempt, .. }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Last, Phase, UndoPhase};
-use crate::definition::{Pivot, Undo};
+use super::{Phase, UndoPhase};
+use crate::definition::Undo;
 use crate::journal::{Ending, Fault, Turn, Verb};
 use crate::ports::OnFailure;
 use crate::{Definition, RunState, Time};
@@ -169,11 +169,6 @@ fn stages(definition: &Definition) -> impl Iterator<Item = Range<usize>> + '_ {
 }
 
 impl RunState {
-    /// Whether the last attempt of the pivot may have happened: only then its budget does not count.
-    pub(super) fn is_undecided_pivot(definition: &Definition, step: usize, last: Last) -> bool {
-        definition.pivot == Pivot::Step(step) && last == Last::Unknown
-    }
-
     /// Steps whose effects an abandoned run leaves where they are.
     #[must_use]
     pub fn leftovers(&self, definition: &Definition) -> Vec<String> {

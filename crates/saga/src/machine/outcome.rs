@@ -46,7 +46,8 @@ pub fn undo_failed(definition: &Definition, state: &RunState, step: usize, fault
 fn retry_at(definition: &Definition, state: &RunState, step: usize, last: Last, now: Time, jitter: f64) -> Option<Time> {
     let (of, s) = (&definition.steps[step], &state.steps[step]);
     let counted = s.attempts.saturating_sub(s.forgiven).max(1);
-    let endless = definition.is_after_pivot(step) || RunState::is_undecided_pivot(definition, step, last);
+    let undecided = definition.pivot == Pivot::Step(step) && (last == Last::Unknown || s.unsure);
+    let endless = definition.is_after_pivot(step) || undecided;
     let allowed = endless || of.retry.attempts.is_none_or(|max| counted < max);
     allowed.then(|| now + of.retry.backoff.wait(counted, jitter))
 }

@@ -1,0 +1,8 @@
+//! The use cases against ports in memory: who may do what in which state, what is handed to the store, what is answered.
+#![expect(clippy::unwrap_used, reason = "what a test's helpers cannot do fails the test")]
+
+mod accounts;
+mod create_workspace;
+mod read_workspaces;
+mod runs;
+mod world;
