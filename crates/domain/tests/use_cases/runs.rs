@@ -92,7 +92,8 @@ fn fault() -> Fault {
 }
 
 fn started() -> Event {
-    Event::StepStarted { step: FIRST.into(), attempt: 1 }
+    // As the journal of a first attempt reads; fields that only later attempts set are left out.
+    serde_json::from_value(json!({ "type": "step_started", "step": FIRST, "attempt": 1 })).unwrap()
 }
 
 fn turned() -> Event {

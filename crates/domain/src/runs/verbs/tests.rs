@@ -37,7 +37,8 @@ fn at(seconds: i64) -> Time {
 }
 
 fn started(step: &str) -> Event {
-    Event::StepStarted { step: step.into(), attempt: 1 }
+    // As the journal of a first attempt reads; fields that only later attempts set are left out.
+    serde_json::from_value(json!({ "type": "step_started", "step": step, "attempt": 1 })).unwrap()
 }
 
 fn succeeded(step: &str) -> Event {
@@ -128,6 +129,15 @@ fn detail(definition: &Definition, on_failure: OnFailure, journal: Vec<Event>) -
 #[case::a_cancel_is_journaled_already(and(before_the_pivot(), [requested(Verb::Cancel)]), "abandon")]
 #[case::the_pivot_is_open(and(before_the_pivot(), [started("open")]), "abandon")]
 #[case::the_pivot_may_have_happened(and(before_the_pivot(), [started("open"), unknown("open", Some(at(900)))]), "retry abandon")]
+#[case::an_earlier_attempt_of_the_pivot_may_have_happened(
+    and(before_the_pivot(), [
+        started("open"),
+        unknown("open", Some(at(900))),
+        Event::StepStarted { step: "open".into(), attempt: 2, forgiven: 0, unsure: true },
+        Event::StepFailed { step: "open".into(), attempt: 2, fault: Fault::new("broken", "It broke"), retry_at: Some(at(901)) },
+    ]),
+    "retry abandon"
+)]
 #[case::the_pivot_failed_and_will_be_tried_again(
     and(before_the_pivot(), [started("open"), failed("open", Some(at(900)))]), "cancel retry abandon"
 )]
