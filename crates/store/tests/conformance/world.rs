@@ -209,7 +209,7 @@ pub fn record(seq: i64, event: Event) -> Record {
 }
 
 pub fn step_started(seq: i64, step: &str, attempt: u32) -> Record {
-    record(seq, Event::StepStarted { step: step.to_owned(), attempt })
+    record(seq, Event::StepStarted { step: step.to_owned(), attempt, forgiven: 0, unsure: false })
 }
 
 /// A commit that journals `records`, keeps the run, and changes nothing else.
