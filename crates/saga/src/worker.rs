@@ -147,7 +147,7 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
         if all_ended.is_err() {
             tracing::error!(left = executors.set.len(), "executors did not end in time");
         }
-        renewing.abort();
+        drop(renewing);
         if let Err(error) = shared.runs.retire(worker).await {
             tracing::warn!(%error, "cannot end the registration; its lease will");
         }

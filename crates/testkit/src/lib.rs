@@ -2,5 +2,6 @@
 
 pub mod database;
 mod postgres;
+pub mod whole;
 
 pub use database::{Backend, TestDb};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Options;
 use crate::ports::{Renewal, Runs};
@@ -27,15 +27,15 @@ impl Lease {
     }
 
     /// Renews until the lease is lost. Answers: a way to renew at once, the runs with requests as they are heard of, and
-    /// the task, to be aborted at the end.
+    /// the task, which ends with its handle: a worker that is dropped must not look alive.
     pub fn keep<C: 'static>(
         self,
         runs: Arc<dyn Runs<C>>,
         options: Options,
-    ) -> (Arc<Notify>, mpsc::UnboundedReceiver<Vec<RunId>>, JoinHandle<()>) {
+    ) -> (Arc<Notify>, mpsc::UnboundedReceiver<Vec<RunId>>, AbortOnDropHandle<()>) {
         let now = Arc::new(Notify::new());
         let (heard, requested) = mpsc::unbounded_channel();
-        let task = tokio::spawn(self.renew(runs, options, now.clone(), heard));
+        let task = AbortOnDropHandle::new(tokio::spawn(self.renew(runs, options, now.clone(), heard)));
         (now, requested, task)
     }
 

@@ -1,0 +1,163 @@
+//! Compares a whole installation with what it should be: rows, relationships and backend objects, nothing left out.
+//!
+//! Everything is read through ports, so that the comparison holds for both databases and any permission system.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::audit;
+use domain::model::{Account, ProvisioningRun, Workspace, WorkspaceStatus};
+use domain::permissions::{Filter, Permissions, Relationship};
+use domain::ports::{AuditLog as _, Page, RunFilter, WorkspaceFilter, Workspaces as _};
+use domain::steps::input::{CreateAccountInput, CreateWorkspaceInput};
+use saga::journal::Ending;
+use store::Store;
+use uuid::Uuid;
+
+const PAGE: u32 = 500;
+
+/// What is wrong with the installation, one sentence each; empty if all is as it should be.
+///
+/// `backends` holds the ids of all backend workspaces that exist on the backends, and `foreign` the relationships that no
+/// run made. Every run must have ended.
+///
+/// # Panics
+/// If the store or the permission system does not answer.
+pub async fn discrepancies(store: &Store, permissions: &dyn Permissions, backends: &[Uuid], foreign: &[Relationship]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let runs = all_runs(store).await;
+    let mut relationships: BTreeSet<Relationship> = foreign.iter().cloned().collect();
+    let mut objects = BTreeSet::new();
+    for account in all_accounts(store).await {
+        let input = runs.values().find(|r| r.workspace_id.is_none() && r.account_id == account.id).map(|r| r.input.clone());
+        if let Some(input) = input {
+            let input: CreateAccountInput = serde_json::from_value(input).expect("the input of create-account");
+            relationships.extend(input.relationships());
+        }
+        for workspace in workspaces_of(store, account.id).await {
+            let expected = check_workspace(store, &workspace, &runs, &mut wrong).await;
+            relationships.extend(expected.iter().flat_map(CreateWorkspaceInput::relationships));
+            objects.extend(expected.iter().flat_map(|input| &input.environments).map(|e| e.backend_workspace_id));
+        }
+        check_audit(store, &account, &runs, &mut wrong).await;
+    }
+    for run in runs.values().filter(|r| r.ending.is_none()) {
+        wrong.push(format!("run {} has not ended: {:?}", run.id, run.state));
+    }
+    let existing: BTreeSet<Uuid> = backends.iter().copied().collect();
+    wrong.extend(existing.difference(&objects).map(|id| format!("backend workspace {id} is an orphan")));
+    wrong.extend(objects.difference(&existing).map(|id| format!("backend workspace {id} is missing on its backend")));
+    let found = all_relationships(permissions).await;
+    wrong.extend(found.difference(&relationships).map(|r| format!("relationship {r:?} is an orphan")));
+    wrong.extend(relationships.difference(&found).map(|r| format!("relationship {r:?} is missing")));
+    wrong
+}
+
+/// The input of the run that made the workspace, if it is to be there.
+async fn check_workspace(
+    store: &Store,
+    workspace: &Workspace,
+    runs: &BTreeMap<saga::RunId, ProvisioningRun>,
+    wrong: &mut Vec<String>,
+) -> Option<CreateWorkspaceInput> {
+    let id = workspace.id;
+    let environments = store.environments(id).await.expect("environments");
+    let backends = store.backend_workspaces(id).await.expect("backend workspaces");
+    let Some(run) = runs.get(&workspace.run_id) else {
+        wrong.push(format!("workspace {id} has no run"));
+        return None;
+    };
+    let status = match run.ending {
+        Some(Ending::Succeeded) => WorkspaceStatus::Active,
+        Some(_) => WorkspaceStatus::Failed,
+        None => WorkspaceStatus::Provisioning,
+    };
+    if workspace.status != status {
+        wrong.push(format!("workspace {id} is {:?}, its run ended {:?}", workspace.status, run.ending));
+    }
+    if status != WorkspaceStatus::Active {
+        if !environments.is_empty() || !backends.is_empty() {
+            wrong.push(format!("workspace {id} is not active and has {} environments, {} backends", environments.len(), backends.len()));
+        }
+        return None;
+    }
+    let input: CreateWorkspaceInput = serde_json::from_value(run.input.clone()).expect("the input of create-workspace");
+    let wanted: BTreeSet<_> = input.environments.iter().map(|e| (e.id, e.name, e.is_default)).collect();
+    if environments.iter().map(|e| (e.id, e.name, e.is_default)).collect::<BTreeSet<_>>() != wanted {
+        wrong.push(format!("workspace {id} has the environments {environments:?}"));
+    }
+    let wanted: BTreeSet<_> = input.environments.iter().map(|e| (e.backend_workspace_id, e.id)).collect();
+    if backends.iter().map(|b| (b.id, b.environment_id)).collect::<BTreeSet<_>>() != wanted {
+        wrong.push(format!("workspace {id} has the backend workspaces {backends:?}"));
+    }
+    Some(input)
+}
+
+/// The chain verifies, and each run left what is due: its acceptance and its end.
+async fn check_audit(store: &Store, account: &Account, runs: &BTreeMap<saga::RunId, ProvisioningRun>, wrong: &mut Vec<String>) {
+    let mut entries: Vec<audit::Entry> = Vec::new();
+    loop {
+        let page = store.of_account(account.id, entries.last().map_or(0, |e| e.seq), PAGE).await.expect("audit");
+        if page.is_empty() {
+            break;
+        }
+        entries.extend(page);
+    }
+    if let Err(bad) = audit::verify(&entries) {
+        wrong.push(format!("the audit chain of {}: {bad:?}", account.id));
+    }
+    for run in runs.values().filter(|r| r.account_id == account.id) {
+        let of_run: Vec<&audit::Entry> = entries.iter().filter(|e| e.run_id == Some(run.id)).collect();
+        let ends = of_run.iter().filter(|e| e.action == "provisioning_run.end").count();
+        let accepts = of_run.iter().filter(|e| e.action.ends_with(".create") || e.action.ends_with(".retry")).count();
+        if (accepts, ends) != (1, usize::from(run.ending.is_some())) {
+            let actions: Vec<&str> = of_run.iter().map(|e| e.action.as_str()).collect();
+            wrong.push(format!("run {} left the audit entries {actions:?}", run.id));
+        }
+    }
+}
+
+async fn all_accounts(store: &Store) -> Vec<Account> {
+    let mut all: Vec<Account> = Vec::new();
+    loop {
+        let page = Page { after: all.last().map(|a| a.id), limit: PAGE };
+        let found = domain::ports::Accounts::list(store, None, page).await.expect("accounts");
+        if found.is_empty() {
+            return all;
+        }
+        all.extend(found);
+    }
+}
+
+async fn workspaces_of(store: &Store, account: Uuid) -> Vec<Workspace> {
+    let mut all: Vec<Workspace> = Vec::new();
+    loop {
+        let page = Page { after: all.last().map(|w| w.id), limit: PAGE };
+        let found = store.list_by_account(account, None, &WorkspaceFilter::default(), page).await.expect("workspaces");
+        if found.is_empty() {
+            return all;
+        }
+        all.extend(found);
+    }
+}
+
+async fn all_runs(store: &Store) -> BTreeMap<saga::RunId, ProvisioningRun> {
+    let mut all = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let found =
+            domain::ports::ProvisioningRuns::list(store, None, &RunFilter::default(), Page { after, limit: PAGE }).await.expect("runs");
+        let Some(last) = found.last() else { return all };
+        after = Some(last.id.0);
+        all.extend(found.into_iter().map(|run| (run.id, run)));
+    }
+}
+
+/// Seals stay behind by design and are left out.
+async fn all_relationships(permissions: &dyn Permissions) -> BTreeSet<Relationship> {
+    let mut all = BTreeSet::new();
+    for kind in ["platform", "account", "workspace", "environment", "service_account"] {
+        let filter = Filter { resource_kind: kind.to_owned(), resource_id: None, relation: None, subject: None };
+        all.extend(permissions.read(&filter).await.expect("relationships").into_iter().filter(|r| r.relation != "sealed"));
+    }
+    all
+}
