@@ -14,6 +14,8 @@ use store::Store;
 use uuid::Uuid;
 
 const PAGE: u32 = 500;
+/// The audit actions that a run begins with.
+const ACCEPTS: [&str; 3] = ["account.create", "workspace.create", "provisioning_run.retry"];
 
 /// What is wrong with the installation, one sentence each; empty if all is as it should be.
 ///
@@ -108,7 +110,7 @@ async fn check_audit(store: &Store, account: &Account, runs: &BTreeMap<saga::Run
     for run in runs.values().filter(|r| r.account_id == account.id) {
         let of_run: Vec<&audit::Entry> = entries.iter().filter(|e| e.run_id == Some(run.id)).collect();
         let ends = of_run.iter().filter(|e| e.action == "provisioning_run.end").count();
-        let accepts = of_run.iter().filter(|e| e.action.ends_with(".create") || e.action.ends_with(".retry")).count();
+        let accepts = of_run.iter().filter(|e| ACCEPTS.contains(&e.action.as_str())).count();
         if (accepts, ends) != (1, usize::from(run.ending.is_some())) {
             let actions: Vec<&str> = of_run.iter().map(|e| e.action.as_str()).collect();
             wrong.push(format!("run {} left the audit entries {actions:?}", run.id));

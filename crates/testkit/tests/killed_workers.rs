@@ -3,6 +3,8 @@
 //! What `kill -9` does to `berth dev` is tested on the real process; this is the same for PostgreSQL, where other workers
 //! go on meanwhile. In the end every run has ended and the whole installation is as it should be.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,6 +30,7 @@ const TEST_EDGES: &[(&str, &str, &str)] = &[
     ("api", "testkit", "a manual clock and scripted ports"),
     ("berth", "testkit", "drives the real process"),
     ("store", "testkit", "conformance on both databases"),
+    ("testkit", "providers", "workers are killed while they work on the real local backend"),
 ];
 
 /// Crates of others that may not be used everywhere: name, by whom (tests included), why.
