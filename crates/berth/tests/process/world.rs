@@ -1,0 +1,132 @@
+//! Compares a stopped Berth whole: rows, relationships and what stands on the backend. Nothing may be an orphan.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::server::{said, text};
+
+/// Everything that is known of a data folder.
+pub struct World {
+    dir: PathBuf,
+    rows: Value,
+}
+
+impl World {
+    pub async fn of(dir: &Path) -> Self {
+        let output = said(&["dev", "inventory"], dir).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        Self { dir: dir.to_owned(), rows: serde_json::from_slice(&output.stdout).unwrap() }
+    }
+
+    fn list(&self, of: &str) -> &[Value] {
+        self.rows[of].as_array().unwrap()
+    }
+
+    pub fn accounts(&self) -> &[Value] {
+        self.list("accounts")
+    }
+
+    pub fn workspaces(&self) -> &[Value] {
+        self.list("workspaces")
+    }
+
+    pub fn runs(&self) -> &[Value] {
+        self.list("runs")
+    }
+
+    /// Relationships, seals apart, as `type:id#relation@type:id`.
+    fn relationships(&self) -> BTreeSet<String> {
+        let name = |o: &Value| format!("{}:{}", word(&o["type"]), word(&o["id"]));
+        self.list("relationships")
+            .iter()
+            .filter(|r| r["relation"] != "sealed")
+            .map(|r| format!("{}#{}@{}", name(&r["resource"]), word(&r["relation"]), name(&r["subject"])))
+            .collect()
+    }
+
+    /// What the rows say the relationships are.
+    fn expected_relationships(&self) -> BTreeSet<String> {
+        let mut expected = BTreeSet::new();
+        let mut members = |object: &str, row: &Value| {
+            for member in row["members"].as_array().unwrap() {
+                let principal = &member["principal"];
+                expected.insert(format!("{object}#{}@{}:{}", word(&member["role"]), word(&principal["type"]), word(&principal["id"])));
+            }
+        };
+        for account in self.accounts().iter().filter(|a| a["status"] == "active") {
+            members(&format!("account:{}", word(&account["id"])), account);
+        }
+        for workspace in self.workspaces().iter().filter(|w| w["status"] == "active") {
+            members(&format!("workspace:{}", word(&workspace["id"])), workspace);
+        }
+        for account in self.accounts().iter().filter(|a| a["status"] == "active") {
+            expected.insert(format!("account:{}#platform@platform:main", word(&account["id"])));
+        }
+        for workspace in self.workspaces().iter().filter(|w| w["status"] == "active") {
+            let id = word(&workspace["id"]);
+            expected.insert(format!("workspace:{id}#account@account:{}", word(&workspace["account_id"])));
+            for environment in workspace["environments"].as_array().unwrap() {
+                expected.insert(format!("environment:{}#workspace@workspace:{id}", word(&environment["id"])));
+            }
+        }
+        expected
+    }
+
+    /// Folders on the backend, by their name; anything that is neither such a folder nor a seal fails.
+    fn objects(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for region in std::fs::read_dir(self.dir.join("backends")).unwrap() {
+            for entry in std::fs::read_dir(region.unwrap().path()).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                assert!(uuid::Uuid::try_parse(&name).is_ok(), "{} was left behind", path.display());
+                if path.is_dir() {
+                    for part in ["workspace.db", "key", "mark"] {
+                        assert!(path.join(part).is_file(), "{} has no {part}", path.display());
+                    }
+                    found.insert(name);
+                }
+            }
+        }
+        found
+    }
+
+    /// Every run has ended, every workspace is there whole or not at all, and nothing stands anywhere without a row.
+    pub fn assert_whole(&self) {
+        for run in self.runs() {
+            assert_eq!(run["terminal"], true, "{run}");
+            let state = word(&run["state"]);
+            assert!(["succeeded", "failed", "cancelled"].contains(&state), "{run}");
+        }
+        let mut rows = BTreeSet::new();
+        for workspace in self.workspaces() {
+            let environments = workspace["environments"].as_array().unwrap();
+            let backends = workspace["backend_workspaces"].as_array().unwrap();
+            match word(&workspace["status"]) {
+                "active" => {
+                    let mut names: Vec<&str> = environments.iter().map(|e| word(&e["name"])).collect();
+                    names.sort_unstable();
+                    assert_eq!(names, ["dev", "prod", "staging"], "{workspace}");
+                    assert!(environments.iter().all(|e| e["status"] == "active"), "{workspace}");
+                    assert_eq!(backends.len(), 3, "{workspace}");
+                    rows.extend(backends.iter().map(|b| word(&b["id"]).to_owned()));
+                }
+                "failed" => assert!(environments.is_empty() && backends.is_empty(), "{workspace}"),
+                other => panic!("a workspace is {other}: {workspace}"),
+            }
+            let run = self.runs().iter().find(|r| r["id"] == workspace["run_id"]).expect("its run");
+            assert_eq!(run["state"] == "succeeded", workspace["status"] == "active", "{workspace} {run}");
+        }
+        assert_eq!(rows, self.objects(), "rows of backend workspaces, and folders on the backend");
+
+        let (mut found, expected) = (self.relationships(), self.expected_relationships());
+        found.retain(|r| !r.starts_with("platform:main#") && !r.starts_with("service_account:"));
+        assert_eq!(found, expected, "relationships, and what the rows say they are");
+    }
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
