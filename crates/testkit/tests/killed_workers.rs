@@ -189,7 +189,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             looks.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(240), all).await.unwrap_or_else(|_| panic!("never came true: {what}"));
+    tokio::time::timeout(Duration::from_mins(4), all).await.unwrap_or_else(|_| panic!("never came true: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
