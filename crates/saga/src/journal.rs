@@ -41,6 +41,12 @@ impl Fault {
         self
     }
 
+    /// Title and detail in one line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.detail.as_ref().map_or_else(|| self.title.clone(), |detail| format!("{}: {detail}", self.title))
+    }
+
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());

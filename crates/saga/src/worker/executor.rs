@@ -21,7 +21,7 @@ use crate::machine::{Launch, Phase, UndoPhase, fold};
 use crate::ports::{ClaimedRun, Commit, CommitAnswer, Disposition, Facts, Head, Request, State, StoreError};
 use crate::registry::Saga;
 use crate::step::Attempt;
-use crate::{Fault, RunState, Time};
+use crate::{Event, Fault, RunState, Time};
 
 /// After `drain_for` the process has 5 s left.
 const DRAIN_GRACE: Duration = Duration::from_secs(3);
@@ -143,9 +143,6 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     async fn round(&mut self, news: &[News<C>]) -> Result<Option<Option<Instant>>, Lost> {
         let draining = self.shared.draining.is_cancelled();
         let Some((plan, disposition)) = self.commit(news, draining).await? else { return Ok(None) };
-        if plan.ended.is_some() {
-            tracing::info!(run = %self.facts.run, state = ?self.head.as_ref().map(|h| h.state), "run ended");
-        }
         if disposition != Disposition::Keep {
             return Ok(None);
         }
@@ -410,12 +407,24 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     }
 
     fn log(&self, plan: &Plan<C>) {
+        let run = self.facts.run;
         for record in &plan.records {
-            let event = serde_json::to_value(&record.event).unwrap_or_default();
-            let field = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            tracing::debug!(run = %self.facts.run, seq = record.seq, step = field("step"), event = field("type"), "journaled");
-            if let Some(fault) = event.get("fault") {
-                tracing::info!(run = %self.facts.run, step = field("step"), event = field("type"), %fault, "an attempt did not succeed");
+            let (step, attempt) = record.event.attempt_of().unwrap_or_default();
+            match &record.event {
+                Event::StepFailed { fault, .. } => {
+                    tracing::info!(%run, step, attempt, code = fault.r#type, cause = fault.text(), "a step failed");
+                }
+                Event::StepUnknown { fault, .. } => {
+                    tracing::info!(%run, step, attempt, code = fault.r#type, cause = fault.text(), "it is not known what a step did");
+                }
+                Event::UndoFailed { fault, retry_at, .. } => {
+                    let stuck = retry_at.is_none();
+                    tracing::warn!(%run, step, attempt, stuck, code = fault.r#type, cause = fault.text(), "an undo failed");
+                }
+                Event::TaskNotReturned { step } => tracing::error!(%run, step, "a step's task did not return after its cancellation"),
+                Event::Turned { turn } => tracing::info!(%run, ?turn, "the run left the forward path"),
+                Event::Ended { ending } => tracing::info!(%run, saga = self.facts.definition.name, ?ending, "run ended"),
+                _ => tracing::debug!(%run, seq = record.seq, step, attempt, "journaled"),
             }
         }
     }
