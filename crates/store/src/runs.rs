@@ -16,15 +16,16 @@ use crate::db::{Error, Keys, Rank, Row};
 use crate::{Store, provisioning_runs, words};
 
 crate::statements! {
-    // Rows that another claim has locked are left to it; the order is by place in time, then by id.
+    // Rows that another claim has locked are left to it. `materialized`: a plan that ran the select twice would claim more than asked.
     CLAIM = split(
-        "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
+        "with due as materialized (
            select bucket, id from provisioning_runs r
            where r.owner is null and not r.terminal and r.due_at <= $2
              and exists (select 1 from jsonb_to_recordset($3) as d(name text, version bigint, digest text)
                          where d.name = r.saga and d.version = r.saga_version and d.digest = r.saga_digest)
            order by r.due_at, r.id limit $4 for update skip locked)
-         returning id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, due_at",
+         update provisioning_runs u set owner = $1, epoch = u.epoch + 1 from due where u.bucket = due.bucket and u.id = due.id
+         returning u.id, u.epoch, u.saga, u.saga_version, u.saga_digest, u.input, u.on_failure, u.created_at, u.trace, u.due_at",
         "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
            select bucket, id from provisioning_runs r
            where r.owner is null and not r.terminal and r.due_at <= $2

@@ -129,7 +129,8 @@ fn start() -> Server {
 async fn template(server: &Server) -> String {
     let name = format!("berth_template_{}", store::schema_digest());
     let lock = Lock::take(server);
-    if psql(server, &format!("select 1 from pg_database where datname = '{name}'")).trim().is_empty() {
+    let known = client(server).arg("-l").output().expect("psql can be started");
+    if !String::from_utf8_lossy(&known.stdout).lines().any(|line| line.split('|').next() == Some(&name)) {
         let draft = format!("draft_{}", Uuid::now_v7().simple());
         psql(server, &format!("create database {draft}"));
         let db = Db::open_postgres(&server.database(&draft), 1, Waits::default()).await.expect("the new database can be opened");

@@ -70,8 +70,8 @@ fn of_postgres(code: &str, text: String) -> Error {
         "57014" | "57P01" | "57P02" | "57P03" => Error::Unavailable(text),
         _ => match code.get(..2) {
             Some("22" | "23" | "54") => Error::Unfit(text),
-            // 25: a read-only transaction, as on a standby or while an operator protects the disk.
-            Some("08" | "25" | "53" | "58") => Error::Unavailable(text),
+            // Connections, a read-only database (a standby, a protected disk), refused log-ins, no such database, resources, the system.
+            Some("08" | "25" | "28" | "3D" | "53" | "58") => Error::Unavailable(text),
             _ => Error::Broken(text),
         },
     }

@@ -7,6 +7,8 @@ mod accounts;
 mod audit;
 mod idempotency;
 mod principals;
+mod races;
+mod requests;
 mod retries;
 mod runs;
 mod schema;

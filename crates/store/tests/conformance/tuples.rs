@@ -1,1 +1,99 @@
+//! Tuples of the embedded permission system: preconditions and updates together, both indexes, the revision.
 
+use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples, Update};
+use rstest::rstest;
+use testkit::Backend::{self, Postgres, Sqlite};
+
+use crate::world::World;
+
+fn tuple(resource: &str, relation: &str, subject: &str) -> Relationship {
+    Relationship::new(Object::new("workspace", resource), relation, Object::new("user", subject))
+}
+
+fn all() -> Filter {
+    Filter { resource_kind: "workspace".to_owned(), resource_id: None, relation: None, subject: None }
+}
+
+#[rstest]
+#[tokio::test]
+async fn updates_are_applied_together_and_raise_the_revision(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let store = &world.store;
+    assert_eq!(store.revision().await.unwrap(), 0);
+    let (a, b, c) = (tuple("w1", "owner", "ada"), tuple("w1", "viewer", "eve"), tuple("w2", "owner", "ada"));
+    let written = store.write(&[Update::Create(a.clone()), Update::Touch(b.clone()), Update::Delete(c.clone())], &[]).await.unwrap();
+    assert_eq!((written, store.revision().await.unwrap()), (1, 1));
+    assert_eq!(store.matching(&all()).await.unwrap(), [a.clone(), b.clone()]);
+    assert_eq!(store.write(&[Update::Touch(a.clone()), Update::Delete(b.clone()), Update::Touch(c.clone())], &[]).await.unwrap(), 2);
+    assert_eq!(store.matching(&all()).await.unwrap(), [a.clone(), c.clone()]);
+
+    assert_eq!(store.write(&[Update::Touch(b.clone()), Update::Create(a.clone())], &[]).await, Err(PermissionsError::AlreadyExists));
+    assert_eq!(store.matching(&all()).await.unwrap(), [a.clone(), c], "nothing of a refused write is left");
+    assert_eq!(store.revision().await.unwrap(), 2);
+    let twice = store.write(&[Update::Touch(a.clone()), Update::Delete(a)], &[]).await;
+    assert!(matches!(twice, Err(PermissionsError::Invalid(_))), "{twice:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn preconditions_decide_and_the_first_that_fails_is_named(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let store = &world.store;
+    let seal = Relationship::new(Object::new("workspace", "w1"), "sealed", Object::new("saga", "r1"));
+    store.write(&[Update::Touch(seal.clone())], &[]).await.unwrap();
+    let of = |id: &str, run: &str| Filter {
+        resource_id: Some(id.to_owned()),
+        relation: Some("sealed".to_owned()),
+        subject: Some(Object::new("saga", run)),
+        ..all()
+    };
+    let grant = [Update::Touch(tuple("w1", "owner", "ada"))];
+    let refused = store.write(&grant, &[Precondition::MustMatch(of("w1", "r1")), Precondition::MustNotMatch(of("w1", "r1"))]).await;
+    assert_eq!(refused, Err(PermissionsError::PreconditionFailed { index: 1 }));
+    let refused = store.write(&grant, &[Precondition::MustMatch(of("w2", "r1"))]).await;
+    assert_eq!(refused, Err(PermissionsError::PreconditionFailed { index: 0 }));
+    assert_eq!(store.matching(&all()).await.unwrap(), [seal]);
+    store.write(&grant, &[Precondition::MustNotMatch(of("w1", "r2")), Precondition::MustMatch(of("w1", "r1"))]).await.unwrap();
+    assert_eq!(store.matching(&all()).await.unwrap().len(), 2);
+}
+
+#[rstest]
+#[tokio::test]
+async fn tuples_are_found_from_either_end(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let store = &world.store;
+    let (a, b, c) = (tuple("w1", "owner", "ada"), tuple("w1", "viewer", "eve"), tuple("w2", "owner", "ada"));
+    store.write(&[&a, &b, &c].map(|t| Update::Create(t.clone())), &[]).await.unwrap();
+    let sorted = |mut found: Vec<Relationship>| {
+        found.sort();
+        found
+    };
+    let wanted = [(Object::new("workspace", "w1"), "owner".to_owned()), (Object::new("workspace", "w2"), "owner".to_owned())];
+    assert_eq!(sorted(store.subjects(&wanted).await.unwrap()), [a.clone(), c.clone()]);
+    assert_eq!(sorted(store.by_subject(&[Object::new("user", "ada")]).await.unwrap()), [a.clone(), c]);
+    assert_eq!(sorted(store.by_subject(&[Object::new("user", "ada"), Object::new("user", "eve")]).await.unwrap()).len(), 3);
+    assert_eq!(store.subjects(&[]).await.unwrap(), []);
+    let of_ada = Filter { resource_id: Some("w1".to_owned()), subject: Some(Object::new("user", "ada")), ..all() };
+    assert_eq!(store.matching(&of_ada).await.unwrap(), [a]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_create_one_tuple_one_succeeds(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let store = &world.store;
+    let first = Filter { relation: Some("owner".to_owned()), ..all() };
+    let tasks: Vec<_> = (0..16)
+        .map(|n| {
+            let (store, first) = (store.clone(), first.clone());
+            tokio::spawn(async move {
+                store.write(&[Update::Create(tuple("w1", "owner", &format!("u{n}")))], &[Precondition::MustNotMatch(first)]).await
+            })
+        })
+        .collect();
+    let mut written = 0;
+    for task in tasks {
+        written += usize::from(task.await.unwrap().is_ok());
+    }
+    assert_eq!((written, store.matching(&all()).await.unwrap().len()), (1, 1));
+}

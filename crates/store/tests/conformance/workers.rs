@@ -1,1 +1,100 @@
+//! Workers: leases, deaths, and what becomes of a dead worker's runs.
 
+use std::time::Duration;
+
+use domain::Change;
+use rstest::rstest;
+use saga::Runs;
+use saga::ports::{CommitAnswer, Renewal};
+use testkit::Backend::{self, Postgres, Sqlite};
+
+use crate::world::{LEASE, World, kept, step_started};
+
+async fn renew(world: &World, worker: saga::WorkerId) -> Renewal {
+    Runs::<Change>::renew(&world.store, worker, LEASE).await.unwrap()
+}
+
+async fn bury(world: &World) -> u64 {
+    Runs::<Change>::bury(&world.store).await.unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_lease_that_is_renewed_in_time_lives(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let worker = world.worker().await;
+    for _ in 0..3 {
+        world.test.db.advance(Duration::from_secs(9));
+        assert_eq!(bury(&world).await, 0);
+        assert!(matches!(renew(&world, worker).await, Renewal::Alive { .. }));
+    }
+    world.test.db.advance(Duration::from_secs(11));
+    assert_eq!(bury(&world).await, 1);
+    assert_eq!(bury(&world).await, 0, "nobody dies twice");
+    assert!(matches!(renew(&world, worker).await, Renewal::Dead));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_dead_workers_run_is_taken_over_and_its_late_commit_fenced(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(3).await;
+    world.workspace(account, "data").await;
+    let dead = world.worker().await;
+    let run = world.claim_one(dead).await;
+    world.committed(kept(&run, vec![step_started(1, "a", 1)])).await;
+    world.test.db.advance(Duration::from_secs(11));
+    let heir = if backend == Postgres { world.worker().await } else { dead };
+    if backend == Postgres {
+        assert!(world.claim(heir).await.is_empty(), "a worker that nobody has buried keeps its runs");
+    }
+    assert_eq!(bury(&world).await, 1);
+    let taken = world.claim_one(heir).await;
+    assert_eq!(taken.epoch, run.epoch + 1);
+    assert_eq!(taken.journal, [step_started(1, "a", 1)]);
+    assert!(matches!(world.commit(kept(&run, vec![step_started(2, "late", 1)])).await, CommitAnswer::Fenced));
+    assert_eq!(Runs::<Change>::journal(&world.store, run.facts.run, run.epoch).await.unwrap(), None);
+    let journal = Runs::<Change>::journal(&world.store, run.facts.run, taken.epoch).await.unwrap().unwrap();
+    assert_eq!(journal, [step_started(1, "a", 1)]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_retired_workers_runs_are_free_at_once(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(3).await;
+    world.workspace(account, "data").await;
+    let first = world.worker().await;
+    let run = world.claim_one(first).await;
+    assert!(world.claim(first).await.is_empty(), "what is owned is not claimed again");
+    Runs::<Change>::retire(&world.store, first).await.unwrap();
+    assert!(matches!(renew(&world, first).await, Renewal::Dead));
+    let second = world.worker().await;
+    assert_eq!(world.claim_one(second).await.epoch, run.epoch + 1);
+}
+
+/// The lock on the data folder tells that no earlier worker can be alive.
+#[tokio::test]
+async fn on_sqlite_a_new_worker_takes_over_from_all_earlier_ones() {
+    let world = World::new(Sqlite).await;
+    let account = world.account(3).await;
+    world.workspace(account, "data").await;
+    let killed = world.worker().await;
+    let run = world.claim_one(killed).await;
+    let next = world.worker().await;
+    assert_eq!(world.claim_one(next).await.epoch, run.epoch + 1);
+    assert!(matches!(renew(&world, killed).await, Renewal::Dead));
+}
+
+/// On PostgreSQL many live side by side.
+#[tokio::test]
+async fn on_postgres_a_new_worker_leaves_the_others_their_runs() {
+    let world = World::new(Postgres).await;
+    let account = world.account(3).await;
+    world.workspace(account, "data").await;
+    let first = world.worker().await;
+    world.claim_one(first).await;
+    let second = world.worker().await;
+    assert!(world.claim(second).await.is_empty());
+    assert!(matches!(renew(&world, first).await, Renewal::Alive { .. }));
+}

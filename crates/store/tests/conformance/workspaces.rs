@@ -1,16 +1,21 @@
 //! Workspaces: creation and its conflicts, what a run's changes make of them, and reads.
 
+use std::time::Duration;
+
 use domain::change::{Change, NewEnvironment, Subject};
 use domain::ids::within;
 use domain::model::{EnvironmentName, EnvironmentStatus, Scope, WorkspaceStatus};
-use domain::ports::{Accounts, AuditLog, CreateWorkspace, ProvisioningRuns, Slug, Workspaces, Written};
+use domain::ports::{Accounts, AuditLog, CreateWorkspace, Page, ProvisioningRuns, Slug, WorkspaceFilter, Workspaces, Written};
 use rstest::rstest;
 use saga::journal::Ending;
 use saga::ports::State;
+use store::db::Statement;
 use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
 
-use crate::world::{World, ended, kept, new_account, new_workspace, step_started};
+use crate::world::{World, ended, kept, new_account, new_workspace, step_started, user};
+
+static ALIASES: Statement = Statement::shared("aliases", "select workspace_id from workspace_aliases");
 
 #[rstest]
 #[tokio::test]
@@ -113,4 +118,69 @@ async fn a_run_that_succeeds_makes_environments_backends_and_an_active_workspace
     assert_eq!((row.status, row.permissions_token.as_deref()), (WorkspaceStatus::Active, Some("7")));
     assert_eq!(row.revision, 3, "the token and the activation each raised it");
     assert_eq!(world.store.environments(workspace).await.unwrap()[0].status, EnvironmentStatus::Active);
+}
+
+#[rstest]
+#[tokio::test]
+async fn lists_are_filtered_and_in_key_order(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let me = user();
+    let mut mine = Vec::new();
+    for (n, slug) in ["alpha", "beta", "gamma", "stra\u{DF}e"].into_iter().enumerate() {
+        let mut new = new_workspace(account, &format!("w{n}"));
+        new.folded_name = slug.to_owned();
+        new.region = if n == 0 { "eu".to_owned() } else { "us".to_owned() };
+        if n < 3 {
+            new.created_by = me;
+            mine.push(new.id);
+        }
+        Workspaces::create(&world.store, new).await.unwrap();
+        world.test.db.advance(Duration::from_secs(10));
+    }
+    mine.sort();
+    let page = Page { after: None, limit: 100 };
+    let ids = |rows: Vec<domain::model::Workspace>| rows.into_iter().map(|w| w.id).collect::<Vec<_>>();
+    let any = WorkspaceFilter::default();
+    assert_eq!(ids(world.store.list_by_member(me, &any, page).await.unwrap()), mine);
+    assert_eq!(ids(world.store.list_by_member(me, &any, Page { after: Some(mine[0]), limit: 1 }).await.unwrap()), mine[1..2]);
+    assert_eq!(ids(world.store.list_by_account(account, Some(me), &any, page).await.unwrap()), mine);
+    let all = world.store.list_by_account(account, None, &any, page).await.unwrap();
+    assert_eq!(all.len(), 4);
+    let count = |filter: WorkspaceFilter| {
+        let store = world.store.clone();
+        async move { store.list_by_account(account, None, &filter, page).await.unwrap().len() }
+    };
+    assert_eq!(count(WorkspaceFilter { region: Some("us".to_owned()), ..any.clone() }).await, 3);
+    assert_eq!(count(WorkspaceFilter { status: Some(WorkspaceStatus::Active), ..any.clone() }).await, 0);
+    assert_eq!(count(WorkspaceFilter { name_contains: Some("ALPH".to_owned()), ..any.clone() }).await, 1);
+    assert_eq!(count(WorkspaceFilter { name_contains: Some("TRA\u{DF}".to_owned()), ..any.clone() }).await, 1);
+    assert_eq!(count(WorkspaceFilter { name_contains: Some("%".to_owned()), ..any.clone() }).await, 0, "no wildcards");
+    let mut times: Vec<_> = all.iter().map(|w| w.created_at).collect();
+    times.sort();
+    assert_eq!(count(WorkspaceFilter { created_after: Some(times[0]), created_before: Some(times[3]), ..any.clone() }).await, 2);
+    let other = world.account(1).await;
+    assert_eq!(world.store.list_by_account(other, None, &any, page).await.unwrap(), []);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_names_alias_goes_to_the_first_and_comes_back_when_it_fails(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (first, _) = world.workspace(account, "data").await;
+    let mut second = new_workspace(account, "data-2");
+    second.folded_name = "data".to_owned();
+    Workspaces::create(&world.store, second).await.unwrap();
+    let aliases = || async {
+        let mut tx = world.test.db.read().await.unwrap();
+        let rows = tx.query(&ALIASES).fetch_all().await.unwrap();
+        rows.iter().map(|row| row.get::<Uuid>("workspace_id").unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(aliases().await, [first]);
+    let failing = Workspaces::get(&world.store, first).await.unwrap().unwrap().run_id;
+    let worker = world.worker().await;
+    let run = world.claim(worker).await.into_iter().find(|r| r.facts.run == failing).unwrap();
+    world.committed(ended(&run, Subject::Workspace(first), Ending::Failed)).await;
+    assert_eq!(aliases().await, [] as [Uuid; 0]);
 }

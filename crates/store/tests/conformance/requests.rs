@@ -1,0 +1,115 @@
+//! Verbs: written by whoever asks, journaled by the run's owner, lost by nobody.
+
+use domain::change::{Change, Subject};
+use domain::ids::within;
+use domain::ports::{AuditLog, NewRequest, ProvisioningRuns, RequestAnswer, Written};
+use rstest::rstest;
+use saga::journal::Ending;
+use saga::ports::Renewal;
+use saga::{RunId, Runs, Verb};
+use testkit::Backend::{self, Postgres, Sqlite};
+use uuid::Uuid;
+
+use crate::world::{LEASE, World, draft, ended, kept, released, user};
+
+fn new_request(account: Uuid, run: RunId, verb: Verb) -> NewRequest {
+    NewRequest {
+        id: within(account, Uuid::now_v7()),
+        run,
+        verb,
+        step: Some("a".to_owned()),
+        actor: user(),
+        comment: Some("because".to_owned()),
+        audit: draft(account, None, "provisioning_run.cancel"),
+        idempotency: None,
+    }
+}
+
+async fn ask(world: &World, new: &NewRequest) -> Written<RequestAnswer> {
+    ProvisioningRuns::request(&world.store, new.clone()).await.unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_request_wakes_a_run_that_nobody_owns(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (_, id) = world.workspace(account, "a").await;
+    let worker = world.worker().await;
+    let claimed = world.claim_one(worker).await;
+    world.committed(released(&claimed, None)).await;
+    assert!(world.claim(worker).await.is_empty());
+    let new = new_request(account, id, Verb::Cancel);
+    assert_eq!(ask(&world, &new).await, Written::Done(RequestAnswer::Requested));
+    assert_eq!(ProvisioningRuns::get(&world.store, id).await.unwrap().unwrap().pending_verbs, [Verb::Cancel]);
+    assert_eq!(world.store.of_account(account, 0, 99).await.unwrap().last().unwrap().action, "provisioning_run.cancel");
+    let claimed = world.claim_one(worker).await;
+    let request = &claimed.requests[0];
+    assert_eq!((request.id, request.verb, request.step.as_deref()), (new.id, Verb::Cancel, Some("a")));
+    assert_eq!((&request.actor, request.comment.as_deref()), (&serde_json::json!(new.actor), Some("because")));
+
+    let mut commit = kept(&claimed, vec![]);
+    commit.requests = vec![new.id];
+    assert!(!world.committed(commit).await, "the request is journaled");
+    assert!(Runs::<Change>::requests(&world.store, id).await.unwrap().is_empty());
+    assert_eq!(ProvisioningRuns::get(&world.store, id).await.unwrap().unwrap().pending_verbs, []);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_owner_hears_of_requests_in_its_next_commit_and_renewal(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (_, id) = world.workspace(account, "a").await;
+    let worker = world.worker().await;
+    let claimed = world.claim_one(worker).await;
+    assert!(!world.committed(kept(&claimed, vec![])).await);
+    let (first, second) = (new_request(account, id, Verb::Retry), new_request(account, id, Verb::Cancel));
+    ask(&world, &first).await;
+    ask(&world, &second).await;
+    assert!(world.committed(kept(&claimed, vec![])).await);
+    let renewed = Runs::<Change>::renew(&world.store, worker, LEASE).await.unwrap();
+    let Renewal::Alive { requested, .. } = renewed else { panic!("{renewed:?}") };
+    assert_eq!(requested, [id]);
+    let ids: Vec<_> = Runs::<Change>::requests(&world.store, id).await.unwrap().into_iter().map(|r| r.id).collect();
+    assert_eq!(ids, [first.id, second.id], "oldest first");
+
+    // Released for an hour, but one request is left: due now.
+    let hour = domain::ports::Health::now(&world.store).await.unwrap() + std::time::Duration::from_hours(1);
+    let mut release = released(&claimed, Some(hour));
+    release.requests = vec![first.id];
+    assert!(world.committed(release).await);
+    let again = world.claim_one(worker).await;
+    assert_eq!(again.requests.iter().map(|r| r.id).collect::<Vec<_>>(), [second.id]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_run_that_has_ended_takes_no_request(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (workspace, id) = world.workspace(account, "a").await;
+    let worker = world.worker().await;
+    let claimed = world.claim_one(worker).await;
+    world.committed(ended(&claimed, Subject::Workspace(workspace), Ending::Failed)).await;
+    let before = world.store.of_account(account, 0, 99).await.unwrap().len();
+    let mut new = new_request(account, id, Verb::Cancel);
+    new.idempotency = Some(crate::world::idempotency(account, new.actor, "k", b"f"));
+    assert_eq!(ask(&world, &new).await, Written::Done(RequestAnswer::Ended));
+    assert_eq!(world.store.of_account(account, 0, 99).await.unwrap().len(), before);
+    assert_eq!(world.store.recall(&new.idempotency.unwrap().key).await.unwrap(), Written::Done(()));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_request_with_a_key_is_made_once(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (_, id) = world.workspace(account, "a").await;
+    let mut new = new_request(account, id, Verb::Cancel);
+    new.idempotency = Some(crate::world::idempotency(account, new.actor, "k", b"f"));
+    assert_eq!(ask(&world, &new).await, Written::Done(RequestAnswer::Requested));
+    new.id = within(account, Uuid::now_v7());
+    assert!(matches!(ask(&world, &new).await, Written::Replayed(_)));
+    assert_eq!(Runs::<Change>::requests(&world.store, id).await.unwrap().len(), 1);
+}
