@@ -65,12 +65,12 @@ async fn a_released_run_is_claimed_when_it_is_due(#[values(Sqlite, Postgres)] ba
     world.workspace(account, "a").await;
     let worker = world.worker().await;
     let first = world.claim_one(worker).await;
-    let due_at = world.store.now().await.unwrap() + Duration::from_secs(60);
+    let due_at = world.store.now().await.unwrap() + Duration::from_mins(1);
     world.committed(released(&first, Some(due_at))).await;
     let idle = Runs::<Change>::claim(&world.store, &claim(worker)).await.unwrap();
     assert!(idle.runs.is_empty() && idle.now < due_at);
     assert_eq!(idle.next_due, Some(due_at));
-    world.test.db.advance(Duration::from_secs(60));
+    world.test.db.advance(Duration::from_mins(1));
     let again = world.claim_one(worker).await;
     assert_eq!(again.epoch, 2);
     // Until a request comes.
