@@ -196,7 +196,8 @@ create table idempotency (
   fingerprint bytea not null,
   status smallint not null,
   location text,
-  body jsonb not null,
+  -- Text, so that a replay is what was answered to the byte.
+  body text not null,
   created_at timestamptz not null,
   primary key (bucket, account_id, scope)
 );

@@ -196,6 +196,7 @@ create table idempotency (
   fingerprint blob not null,
   status integer not null,
   location text,
+  -- Text, so that a replay is what was answered to the byte.
   body text not null,
   created_at integer not null,
   primary key (bucket, account_id, scope)

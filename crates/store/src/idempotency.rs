@@ -83,7 +83,7 @@ fn told<T>(row: &Row, key: &IdempotencyKey) -> Result<Written<T>, Error> {
     Ok(Written::Replayed(Answer {
         status: u16::try_from(status).map_err(|_| Error::broken(format!("{status} is no HTTP status")))?,
         location: row.get("location")?,
-        body: row.get("body")?,
+        body: serde_json::from_str(&row.get::<String>("body")?).map_err(|e| Error::broken(format!("column body: {e}")))?,
     }))
 }
 
@@ -102,7 +102,7 @@ async fn write(
         .bind(key.fingerprint.as_slice())
         .bind(i16::try_from(answer.status).map_err(|_| Error::broken(format!("{} is no HTTP status", answer.status)))?)
         .bind(answer.location.as_deref())
-        .bind(answer.body.clone())
+        .bind(answer.body.to_string())
         .bind(now)
         .execute()
         .await

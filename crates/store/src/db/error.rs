@@ -99,3 +99,43 @@ impl From<Error> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> sqlx::Error {
+        sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())
+    }
+
+    #[test]
+    fn a_connection_lost_before_commit_has_changed_nothing_and_one_lost_at_commit_may_have() {
+        assert!(matches!(StoreError::from(Error::from(lost())), StoreError::Unavailable(_)));
+        assert!(matches!(StoreError::from(Error::at_commit(lost())), StoreError::Unknown(_)));
+    }
+
+    #[test]
+    fn codes_are_sorted_by_what_may_be_concluded() {
+        let postgres = |code| of_postgres(code, String::new());
+        assert!(matches!(postgres("40001"), Error::Contended(_)));
+        assert!(matches!(postgres("40P01"), Error::Contended(_)));
+        assert!(matches!(postgres("55P03"), Error::LockTimeout(_)));
+        assert!(matches!(postgres("57014"), Error::Unavailable(_)));
+        assert!(matches!(postgres("23505"), Error::Unfit(_)));
+        assert!(matches!(postgres("22001"), Error::Unfit(_)));
+        assert!(matches!(postgres("42P01"), Error::Broken(_)));
+        let sqlite = |code| of_sqlite(code, String::new());
+        assert!(matches!(sqlite("517"), Error::Contended(_)), "SQLITE_BUSY_SNAPSHOT");
+        assert!(matches!(sqlite("2067"), Error::Unfit(_)), "SQLITE_CONSTRAINT_UNIQUE");
+        assert!(matches!(sqlite("1034"), Error::Unavailable(_)), "SQLITE_IOERR_FSYNC");
+        assert!(matches!(sqlite("1"), Error::Broken(_)));
+    }
+
+    #[test]
+    fn a_full_disk_is_said_plainly() {
+        for error in [of_postgres("53100", "x".to_owned()), of_sqlite("13", "x".to_owned())] {
+            let Error::Unavailable(text) = error else { panic!("{error:?}") };
+            assert!(text.contains("is full; free some space"), "{text}");
+        }
+    }
+}

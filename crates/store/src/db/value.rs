@@ -1,7 +1,9 @@
 //! What may cross between Rust and the two databases: only types that both drivers know at compile time.
 //!
 //! Times are `timestamptz` on PostgreSQL and whole microseconds on SQLite; uuids `uuid` and 16 bytes; JSON `jsonb` and
-//! text. A NUL in a JSON string, which `jsonb` cannot hold, is stored as U+FFFD on both.
+//! text. A NUL in a text, which PostgreSQL cannot hold, is U+FFFD on both.
+
+use std::borrow::Cow;
 
 use saga::Time;
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Error;
+
+const REPLACEMENT: &str = "\u{FFFD}";
 
 /// The values of one execution of a statement.
 pub enum Arguments {
@@ -104,10 +108,34 @@ macro_rules! column {
     )+};
 }
 
-bind!(bool, i16, i64, &str, String, Uuid, Vec<u8>, &[u8]);
-bind!(Option<bool>, Option<i64>, Option<&str>, Option<String>, Option<Uuid>, Option<Vec<u8>>);
+bind!(bool, i16, i64, Uuid, Vec<u8>, &[u8]);
+bind!(Option<i64>, Option<Uuid>, Option<Cow<'_, str>>);
 column!(bool, i16, i64, String, Uuid, Vec<u8>, Value);
 column!(Option<i64>, Option<String>, Option<Uuid>, Option<Vec<u8>>, Option<Value>);
+
+impl Bind for Option<&str> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        self.map(|text| if text.contains('\0') { Cow::Owned(text.replace('\0', REPLACEMENT)) } else { Cow::Borrowed(text) }).add(to)
+    }
+}
+
+impl Bind for &str {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        Some(self).add(to)
+    }
+}
+
+impl Bind for Option<String> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        self.as_deref().add(to)
+    }
+}
+
+impl Bind for String {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        self.as_str().add(to)
+    }
+}
 
 impl Bind for Option<Value> {
     fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
@@ -190,10 +218,10 @@ fn time(timestamp: OffsetDateTime) -> Time {
 
 fn without_nul(value: Value) -> Value {
     match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{FFFD}")),
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', REPLACEMENT)),
         Value::Array(items) => items.into_iter().map(without_nul).collect(),
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{FFFD}"), without_nul(value))).collect())
+            Value::Object(fields.into_iter().map(|(name, value)| (name.replace('\0', REPLACEMENT), without_nul(value))).collect())
         }
         other => other,
     }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod database;
 mod idempotency;
 mod principals;
 mod races;

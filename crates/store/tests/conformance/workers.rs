@@ -98,3 +98,33 @@ async fn on_postgres_a_new_worker_leaves_the_others_their_runs() {
     assert!(world.claim(second).await.is_empty());
     assert!(matches!(renew(&world, first).await, Renewal::Alive { .. }));
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_at_once_share_the_runs_out(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(100).await;
+    for n in 0..40 {
+        world.workspace(account, &format!("w{n}")).await;
+    }
+    let worker = world.worker().await;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let store = world.store.clone();
+            let claim = saga::ports::Claim { limit: 5, ..crate::world::claim(worker) };
+            tokio::spawn(async move { Runs::<Change>::claim(&store, &claim).await.unwrap().runs })
+        })
+        .collect();
+    let mut claimed = Vec::new();
+    for task in tasks {
+        let runs = task.await.unwrap();
+        assert!(runs.len() <= 5, "more than was asked for");
+        claimed.extend(runs.into_iter().map(|r| r.facts.run));
+    }
+    let taken = claimed.len();
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), taken, "a run was claimed twice");
+    claimed.extend(world.claim(worker).await.into_iter().map(|r| r.facts.run));
+    assert_eq!(claimed.len(), 40);
+}
