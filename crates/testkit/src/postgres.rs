@@ -24,9 +24,10 @@ const SETTINGS: &str = "-c listen_addresses='' -c fsync=off -c synchronous_commi
                         -c timezone=UTC -c shared_buffers=32MB";
 
 /// Starts the server, says `ready`, and stops it once its input ends, which it does when the test process is gone.
-/// Interrupts from a terminal go to the whole process group; the server must outlive the tests that they end.
+/// Interrupts from a terminal go to the whole process group, and `ready` may be said to nobody: neither may end the shell before
+/// it has cleaned up.
 const WATCHDOG: &str = r#"
-trap '' INT HUP TERM
+trap '' INT HUP TERM PIPE
 bin=$1; folder=$2; settings=$3
 cd "$folder"
 finish() { "$bin/pg_ctl" -D data -m immediate -w stop >/dev/null 2>&1; cd /; rm -rf "$folder"; }
