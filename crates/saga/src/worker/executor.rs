@@ -3,6 +3,8 @@
 //! Each round journals what happened, commits, launches what the commit made durable, and waits. The state in memory is
 //! always that of the last good commit: a refused or lost commit leaves nothing behind.
 
+mod committing;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +12,15 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::Shared;
 use super::attempt::{Returned, attempt};
-use super::plan::{News, Plan, plan};
+use super::plan::{News, Plan};
 use crate::machine::{Launch, Phase, UndoPhase, fold};
-use crate::ports::{ClaimedRun, Commit, CommitAnswer, Disposition, Facts, Head, Request, State, StoreError};
+use crate::ports::{ClaimedRun, Disposition, Facts, Head, Request};
 use crate::registry::Saga;
 use crate::step::Attempt;
 use crate::{Event, Fault, RunState, Time};
@@ -155,116 +157,6 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         // What blocks may return between the plan and the wait.
         let again = plan.blocked.then(|| Instant::now() + self.shared.options.poll_every);
         Ok(Some(wake.into_iter().chain(again).min()))
-    }
-
-    /// Plans and commits, with the news as they are or, where the store refuses a change, without it.
-    async fn commit(&mut self, news: &[News<C>], draining: bool) -> Result<Option<(Plan<C>, Disposition)>, Lost> {
-        let mut news = news.to_vec();
-        loop {
-            let now = self.clock.now();
-            let (run, shared) = (self.facts.run, self.shared.clone());
-            let worker = self.epoch.to_string();
-            let jitter = &*shared.options.jitter;
-            let may_launch = |step: usize| !draining && !shared.tasks.is_busy(run, step);
-            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (&worker, now, jitter), may_launch);
-            if let Some(ending) = plan.ended {
-                plan.changes.extend((self.saga.on_end)(run, &self.input, ending));
-            }
-            let has_tasks = self.open.values().any(|o| !(draining && o.given_up));
-            let disposition = plan.disposition(has_tasks, draining, now + self.shared.options.keep_for, now);
-            let head = plan.state.head(&self.saga.definition, now);
-            let nothing = plan.records.is_empty() && plan.requests.is_empty() && self.head.as_ref() == Some(&head);
-            if nothing && disposition == Disposition::Keep {
-                return Ok(Some((plan, disposition)));
-            }
-            let commit = Commit {
-                run,
-                epoch: self.epoch,
-                records: plan.records.clone(),
-                changes: plan.changes.clone(),
-                requests: plan.requests.clone(),
-                head: head.clone(),
-                disposition,
-            };
-            match self.send(commit).await? {
-                Ok(requested) => {
-                    self.log(&plan);
-                    self.state = plan.state.clone();
-                    self.head = Some(head);
-                    self.requests = Vec::new();
-                    if requested && disposition == Disposition::Keep {
-                        // The wait that follows reads them.
-                        self.inbox.notify_one();
-                    } else if requested {
-                        // Released, and due again: somebody claims it.
-                        self.shared.wake.notify_one();
-                    }
-                    return Ok(Some((plan, disposition)));
-                }
-                Err(why) => {
-                    tracing::error!(%run, why, "the database refused a commit of this run");
-                    if !news.iter().any(News::has_change) {
-                        self.show_stuck(now).await?;
-                        return Ok(None);
-                    }
-                    news = news.iter().map(|n| n.without_change(&why)).collect();
-                }
-            }
-        }
-    }
-
-    /// Sends one commit until its outcome is known. `Ok(Ok(requested))`, or `Ok(Err(why))` where it can never succeed.
-    async fn send(&mut self, commit: Commit<C>) -> Result<Result<bool, String>, Lost> {
-        let mut pause = Duration::from_millis(20);
-        loop {
-            if self.lost.is_cancelled() {
-                return Err(Lost);
-            }
-            let answer = self.shared.runs.commit(vec![commit.clone()]).await.pop();
-            let error = match answer {
-                Some(CommitAnswer::Committed { now, requested }) => {
-                    self.clock.learn(now);
-                    return Ok(Ok(requested));
-                }
-                Some(CommitAnswer::Fenced) => return Err(Lost),
-                Some(CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why))) => return Ok(Err(why)),
-                Some(CommitAnswer::Failed(error)) => error,
-                None => StoreError::Unavailable("the store did not answer".to_owned()),
-            };
-            tracing::warn!(run = %self.facts.run, %error, "a commit failed; trying again");
-            if matches!(error, StoreError::Unknown(_)) && !commit.records.is_empty() {
-                match self.shared.runs.journal(self.facts.run, self.epoch).await {
-                    Ok(Some(journal)) if commit.records.iter().all(|r| journal.contains(r)) => return Ok(Ok(true)),
-                    Ok(None) => return Err(Lost),
-                    // Finding nothing is no proof: it is sent again, under the same epoch and sequence.
-                    Ok(Some(_)) | Err(_) => {}
-                }
-            }
-            tokio::select! {
-                () = self.lost.cancelled() => return Err(Lost),
-                () = sleep(pause.mul_f64(0.5 + (self.shared.options.jitter)())) => {}
-            }
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-    }
-
-    /// A commit that can never succeed must not be silent: the row says so, and the run is tried again later.
-    async fn show_stuck(&mut self, now: Time) -> Result<(), Lost> {
-        let mut head = self.state.head(&self.saga.definition, now);
-        head.state = State::Stuck;
-        let disposition = Disposition::Release { due_at: Some(now + Duration::from_mins(1)) };
-        let commit = Commit {
-            run: self.facts.run,
-            epoch: self.epoch,
-            records: Vec::new(),
-            changes: Vec::new(),
-            requests: Vec::new(),
-            head,
-            disposition,
-        };
-        self.stop_all("The run's transition cannot be stored");
-        let _refused_again = self.send(commit).await?;
-        Ok(())
     }
 
     async fn hear_requests(&mut self) {
