@@ -92,9 +92,8 @@ impl State {
 
 /// The whole API, ready to be served.
 pub fn router(state: State) -> axum::Router {
-    let (router, _) = routes::routes().split_for_parts();
-    router
-        .fallback(middleware::no_such_route)
-        .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::envelop))
-        .with_state(state)
+    let (table, _) = routes::routes().split_for_parts();
+    let served = table.fallback(middleware::no_such_route).layer(axum::middleware::from_fn(middleware::guard)).with_state(state.clone());
+    // A router of its own around them: the methods that a path allows are known only outside of the router that has it.
+    axum::Router::new().fallback_service(served).layer(axum::middleware::from_fn_with_state(state, middleware::envelop))
 }

@@ -1,12 +1,13 @@
 //! What every request goes through: an id, a span, metrics, and a promise that each refusal is a problem.
 //!
-//! It is the outermost layer: it names the request, catches a handler's panic, writes out problems, answers OPTIONS, and
-//! sets the headers that every response carries.
+//! [`envelop`] is the outermost layer: it names the request, writes out problems, answers OPTIONS, and sets the headers that
+//! every response carries. [`guard`] goes around each route and catches its panics.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State as Extracted};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -44,13 +45,12 @@ pub async fn envelop(Extracted(state): Extracted<State>, mut request: Request, n
     let started = Instant::now();
     let id = sent_id(request.headers()).unwrap_or_else(|| state.berth.ids.free().to_string().into());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
     let span = tracing::info_span!(
         "http.request",
         otel.kind = "server",
-        otel.name = format!("{method} {route}"),
+        otel.name = field::Empty,
         method = %method,
-        route,
+        route = field::Empty,
         request_id = &*id,
         status = field::Empty,
         code = field::Empty,
@@ -61,12 +61,13 @@ pub async fn envelop(Extracted(state): Extracted<State>, mut request: Request, n
     }
     request.extensions_mut().insert(RequestId(id.clone()));
 
-    let answering = async {
-        let response = AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic));
-        finished(response, &method, &id)
-    };
-    let response = answering.instrument(span.clone()).await;
+    let response = next.run(request).instrument(span.clone()).await;
+    let matched = response.extensions().get::<Matched>().cloned();
+    let route = matched.as_ref().map_or("none", |m| m.0.as_str());
+    let response = finished(response, &method, &id);
     let status = response.status();
+    span.record("otel.name", format!("{} {route}", known(&method)));
+    span.record("route", route);
     span.record("status", status.as_u16());
     if let Some(problem) = response.extensions().get::<Problem>() {
         span.record("code", problem.code().as_str());
@@ -75,11 +76,25 @@ pub async fn envelop(Extracted(state): Extracted<State>, mut request: Request, n
     response
 }
 
-fn measured(method: &Method, route: String, status: StatusCode, started: Instant) {
+/// The route that served a request, as its response tells.
+#[derive(Clone)]
+struct Matched(MatchedPath);
+
+/// Goes around each route: tells which one it was, and turns a handler's panic into an answer.
+pub async fn guard(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic));
+    if let Some(route) = route {
+        response.extensions_mut().insert(Matched(route));
+    }
+    response
+}
+
+fn measured(method: &Method, route: &str, status: StatusCode, started: Instant) {
     let method = known(method);
-    metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status.as_u16().to_string())
+    metrics::counter!("http_requests_total", "method" => method, "route" => route.to_owned(), "status" => status.as_u16().to_string())
         .increment(1);
-    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route).record(started.elapsed());
+    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route.to_owned()).record(started.elapsed());
 }
 
 /// A method as a metric's label: a stranger must not be able to make new time series.
@@ -134,7 +149,7 @@ fn finished(mut response: Response, method: &Method, request_id: &str) -> Respon
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        *response.body_mut() = body.into();
+        *response.body_mut() = if method == Method::HEAD { Body::empty() } else { body.into() };
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(request_id) {

@@ -106,7 +106,7 @@ pub struct Filters {
     /// Only workspaces whose name holds this text, whatever the case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", nullable = false, required = false)]
     name_contains: Option<String>,
-    /// Only workspaces created at or after this time.
+    /// Only workspaces created after this time.
     #[param(value_type = String, format = DateTime, nullable = false, required = false)]
     created_after: Option<String>,
     /// Only workspaces created before this time.

@@ -1,5 +1,6 @@
-//! What tests share: databases of both kinds.
+//! What tests share: databases of both kinds, and the contract that answers are held against.
 
+pub mod contract;
 pub mod database;
 mod postgres;
 pub mod whole;

@@ -44,6 +44,7 @@ fn state(text: &str) -> Option<RunWord> {
     params(pages::Paging, Filters),
     responses((status = 200, description = "A page of runs", body = [Run], headers(("Link" = String, description = "Leads to the next page, if there is one")),
             example = json!([])),
+        (status = 403, description = "`read_workspaces` on the account of the filter is missing"),
         (status = 404, description = "There is no such account or workspace, or you may not see it")))]
 pub async fn list(Extracted(app): Extracted<State>, Authenticated(caller): Authenticated, mut query: Query) -> Result<Response, Problem> {
     let page = Page { limit: query.limit(pages::LIMIT_DEFAULT), after: query.after_id() };

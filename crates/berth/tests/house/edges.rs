@@ -27,6 +27,7 @@ const EDGES: &[(&str, &str, &str)] = &[
 
 /// The same for tests only.
 const TEST_EDGES: &[(&str, &str, &str)] = &[
+    ("api", "providers", "the routes are tested over the embedded permissions"),
     ("api", "testkit", "a manual clock and scripted ports"),
     ("berth", "testkit", "drives the real process"),
     ("store", "testkit", "conformance on both databases"),

@@ -1,0 +1,235 @@
+//! Every endpoint × every kind of caller, in one table; an operation that is missing from the table fails.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::PrincipalKind;
+use domain::model::{Role, Scope};
+use domain::permissions::Object;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::world::{CONTRACT, Call, User, Wish, World};
+
+/// In the order of the table's columns.
+const CALLERS: [&str; 16] = [
+    "anonymous",
+    "stranger",
+    "account member",
+    "workspace viewer",
+    "workspace member",
+    "workspace admin",
+    "workspace owner",
+    "account admin",
+    "account owner",
+    "operator",
+    "auditor",
+    "service account",
+    "another account's owner",
+    "expired token",
+    "wrong audience",
+    "alg: none",
+];
+
+/// Operation, method, path, and what each caller is answered. The service account is a member of the workspace.
+/// `404p` is 404 with `pillar_not_configured`: the caller may read the workspace. `{ended}` is the run that made it.
+#[rustfmt::skip]
+const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
+    //                                                                                                 anon   stran  acc-m  ws-vi  ws-me  ws-ad  ws-ow  acc-a  acc-o  oper   audit  servi  other  expir  audie  none
+    ("getIndex",               "GET",  "/v1",                                                        ["200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200"]),
+    ("getLiveness",            "GET",  "/livez",                                                     ["200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200"]),
+    ("getReadiness",           "GET",  "/readyz",                                                    ["200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200"]),
+    ("getOpenApi",             "GET",  "/openapi.yaml",                                              ["200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200"]),
+    ("getMe",                  "GET",  "/v1/me",                                                     ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("listRegions",            "GET",  "/v1/regions",                                                ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("listAccounts",           "GET",  "/v1/accounts",                                               ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("createAccount",          "POST", "/v1/accounts",                                               ["401", "403", "403", "403", "403", "403", "403", "403", "403", "202", "403", "403", "403", "401", "401", "401"]),
+    ("getAccount",             "GET",  "/v1/accounts/{account}",                                     ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
+    ("listWorkspaces",         "GET",  "/v1/workspaces",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("createWorkspace",        "POST", "/v1/workspaces",                                             ["401", "404", "403", "404", "404", "404", "404", "202", "202", "202", "403", "404", "404", "401", "401", "401"]),
+    ("getWorkspace",           "GET",  "/v1/workspaces/{workspace}",                                 ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("listWorkspacesByAccount","GET",  "/v1/workspaces/by-account/{account}",                        ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
+    ("listEnvironments",       "GET",  "/v1/workspaces/{workspace}/environments",                    ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("listAuditEntries",       "GET",  "/v1/workspaces/{workspace}/audit",                           ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("getSecrets",             "GET",  "/v1/workspaces/{workspace}/secrets",                         ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("getFiles",               "GET",  "/v1/workspaces/{workspace}/files",                           ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("getVault",               "GET",  "/v1/workspaces/{workspace}/vault",                           ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("getLogs",                "GET",  "/v1/workspaces/{workspace}/logs",                            ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("getApps",                "GET",  "/v1/workspaces/{workspace}/apps",                            ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("getCoderunners",         "GET",  "/v1/workspaces/{workspace}/coderunners",                     ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("",                       "PUT",  "/v1/workspaces/{workspace}/vault/keys/one",                  ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
+    ("listProvisioningRuns",   "GET",  "/v1/provisioning-runs",                                      ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("",                       "GET",  "/v1/provisioning-runs?account_id={account}",                 ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
+    ("",                       "GET",  "/v1/provisioning-runs?workspace_id={workspace}",             ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("getProvisioningRun",     "GET",  "/v1/provisioning-runs/{ended}",                              ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("cancelProvisioningRun",  "POST", "/v1/provisioning-runs/{ended}/cancel",                       ["401", "404", "404", "403", "403", "409", "409", "409", "409", "409", "403", "403", "404", "401", "401", "401"]),
+    ("retryProvisioningRun",   "POST", "/v1/provisioning-runs/{ended}/retry",                        ["401", "404", "404", "403", "403", "409", "409", "409", "409", "409", "403", "403", "404", "401", "401", "401"]),
+    ("skipProvisioningRun",    "POST", "/v1/provisioning-runs/{ended}/skip",                         ["401", "404", "404", "403", "403", "403", "403", "403", "403", "409", "403", "403", "404", "401", "401", "401"]),
+    ("abandonProvisioningRun", "POST", "/v1/provisioning-runs/{ended}/abandon",                      ["401", "404", "404", "403", "403", "403", "403", "403", "403", "409", "403", "403", "404", "401", "401", "401"]),
+];
+
+/// The same world for all: an account with a workspace, and one caller of each kind.
+struct Cast {
+    world: World,
+    /// One per column; `None` sends no token.
+    tokens: Vec<Option<String>>,
+    account: Uuid,
+    workspace: Uuid,
+    run: String,
+}
+
+impl Cast {
+    async fn new() -> Self {
+        let world = World::with(Wish { self_serve_accounts: false, ..Wish::default() }).await;
+        let operator = world.user("operator").await;
+        world.relate(Object::platform(), "operator", operator.principal).await;
+        let auditor = world.user("auditor").await;
+        world.relate(Object::platform(), "auditor", auditor.principal).await;
+
+        let account = world.account(&operator).await;
+        let elsewhere = world.account(&operator).await;
+        let other = world.user("another account's owner").await;
+        world.grant(Scope::Account, elsewhere, other.principal, Role::Owner).await;
+        let mut members = Vec::new();
+        for (name, role) in [("account member", Role::Member), ("account admin", Role::Admin), ("account owner", Role::Owner)] {
+            let user = world.user(name).await;
+            world.grant(Scope::Account, account, user.principal, role).await;
+            members.push(user);
+        }
+        let [account_member, account_admin, account_owner]: [User; 3] = members.try_into().unwrap();
+        let created = world.create_workspace(&account_owner, account, "Sales").await;
+        let run = created.location().rsplit('/').next().unwrap().to_owned();
+        world.ended(&account_owner, &created.location()).await;
+        let workspace = created.id("workspace_id");
+        let mut roles = Vec::new();
+        for role in [Role::Viewer, Role::Member, Role::Admin, Role::Owner] {
+            let user = world.user(&format!("workspace {}", role.as_str())).await;
+            world.grant(Scope::Workspace, workspace, user.principal, role).await;
+            roles.push(user);
+        }
+        let [viewer, member, admin, owner]: [User; 4] = roles.try_into().unwrap();
+        let robot = world.principal(PrincipalKind::ServiceAccount, "robot", Some(account)).await;
+        world.grant(Scope::Workspace, workspace, robot, Role::Member).await;
+        let stranger = world.user("stranger").await;
+
+        let claims = |aud: &str, exp: i64| json!({"iss": "https://berth.test", "aud": aud, "sub": format!("user:{}", account_owner.principal.id), "exp": exp});
+        let valid_until = 1_800_000_000 + 3600;
+        let tokens = vec![
+            None,
+            Some(stranger.token),
+            Some(account_member.token),
+            Some(viewer.token),
+            Some(member.token),
+            Some(admin.token),
+            Some(owner.token),
+            Some(account_admin.token),
+            Some(account_owner.token.clone()),
+            Some(operator.token),
+            Some(auditor.token),
+            Some(world.token(robot)),
+            Some(other.token),
+            Some(signed(&world.key, &claims("berth", 1_800_000_000 - 60))),
+            Some(signed(&world.key, &claims("elsewhere", valid_until))),
+            Some(unsigned(&claims("berth", valid_until))),
+        ];
+        Self { world, tokens, account, workspace, run }
+    }
+
+    fn path(&self, template: &str) -> String {
+        template
+            .replace("{account}", &self.account.to_string())
+            .replace("{workspace}", &self.workspace.to_string())
+            .replace("{ended}", &self.run)
+    }
+
+    fn body(&self, operation: &str) -> Option<Value> {
+        match operation {
+            "createAccount" => Some(json!({"name": "New"})),
+            "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
+            "skipProvisioningRun" | "abandonProvisioningRun" => Some(json!({"comment": "why"})),
+            _ => None,
+        }
+    }
+}
+
+fn signed(key: &[u8], claims: &Value) -> String {
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
+    jsonwebtoken::encode(&header, claims, &jsonwebtoken::EncodingKey::from_ed_der(key)).unwrap()
+}
+
+fn unsigned(claims: &Value) -> String {
+    let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
+    format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))
+}
+
+#[test]
+fn the_table_names_every_operation_of_the_document() {
+    let documented: BTreeSet<_> = CONTRACT.operations().iter().map(|o| o.id.as_str()).collect();
+    let tabled: BTreeSet<_> = TABLE.iter().map(|row| row.0).filter(|id| !id.is_empty()).collect();
+    let missing: Vec<_> = documented.symmetric_difference(&tabled).collect();
+    assert!(missing.is_empty(), "in the document or in the table, but not in both: {missing:?}");
+    for (id, method, path, _) in TABLE.iter().filter(|row| !row.0.is_empty()) {
+        let path = path.replace(['{', '}'], "").replace("ended", "x");
+        assert_eq!(CONTRACT.operation(method, &path).map(|o| o.id.as_str()), Some(*id), "{method} {path} is another operation");
+    }
+}
+
+#[tokio::test]
+async fn every_caller_is_answered_as_the_table_says() {
+    let cast = Cast::new().await;
+    let mut wrong = Vec::new();
+    for (operation, method, template, expected) in TABLE {
+        for (column, cell) in expected.iter().enumerate() {
+            let mut call = Call::new(method, &cast.path(template));
+            if let Some(token) = &cast.tokens[column] {
+                call = call.bearer(token);
+            }
+            if let Some(body) = cast.body(operation) {
+                call = call.header("content-type", "application/json").body(body.to_string());
+            }
+            let answer = cast.world.send(call).await;
+            let pillar = if answer.json["code"] == "pillar_not_configured" { "p" } else { "" };
+            let found = format!("{}{pillar}", answer.status.as_u16());
+            if found != *cell {
+                wrong.push(format!("{method} {template} as {}: {cell} expected, {found} found", CALLERS[column]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// An outage or a forged token must not become a way to learn what exists.
+#[tokio::test]
+async fn what_may_not_be_seen_looks_like_what_does_not_exist() {
+    let cast = Cast::new().await;
+    let stranger = cast.tokens[1].as_deref().unwrap();
+    for template in ["/v1/workspaces/{}", "/v1/accounts/{}", "/v1/provisioning-runs/{}", "/v1/workspaces/{}/secrets"] {
+        let known = match template {
+            "/v1/accounts/{}" => cast.account.to_string(),
+            "/v1/provisioning-runs/{}" => cast.run.clone(),
+            _ => cast.workspace.to_string(),
+        };
+        let hidden = cast.world.send(Call::get(&template.replace("{}", &known)).bearer(stranger)).await;
+        let absent = cast.world.send(Call::get(&template.replace("{}", &Uuid::now_v7().to_string())).bearer(stranger)).await;
+        let without_id = |mut body: Value| {
+            body["request_id"] = Value::Null;
+            body
+        };
+        assert_eq!(without_id(hidden.json), without_id(absent.json), "{template}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_lives_until_its_time_is_over() {
+    let world = World::new().await;
+    let user = world.user("ada").await;
+    assert_eq!(world.get("/v1/me", &user).await.status, 200);
+    let hour = i64::try_from(Duration::from_hours(1).as_micros()).unwrap();
+    world.now.fetch_add(hour + 10_000_000, std::sync::atomic::Ordering::SeqCst);
+    let answer = world.get("/v1/me", &user).await;
+    assert_eq!(answer.code(), (401, "invalid_token"));
+    assert!(answer.header("www-authenticate").contains("error=\"invalid_token\""));
+    assert!(!answer.text().contains(&user.token), "a token never comes back");
+}

@@ -1,0 +1,11 @@
+//! The API over the real store, permissions and engine, on SQLite.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
+
+mod authorization;
+mod creating;
+mod hostile;
+mod idempotency;
+mod lists;
+mod requests;
+mod runs;
+mod world;

@@ -1,0 +1,387 @@
+//! A whole Berth for one test: the real router, store, permissions and worker over SQLite; only the data platform is
+//! played. Every answer that the client of this world gets is held against `openapi.yaml`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use api::{Clock, Issuer, Limits, State};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use domain::audit::Draft;
+use domain::berth::{Region, Settings};
+use domain::model::{Membership, Role, Scope};
+use domain::permissions::{Object, Permissions, Relationship, Update};
+use domain::ports::{BackendSpec, Backends, CallError, Ids, Wake};
+use domain::{Berth, Change, Principal, PrincipalKind};
+use http::{HeaderMap, Request, StatusCode};
+use saga::worker::{Handle, Options, Worker};
+use saga::{Registry, Time};
+use serde_json::{Value, json};
+use testkit::contract::{Contract, Exchange};
+use testkit::{Backend, TestDb};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+pub static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::new(include_str!("../../../../openapi.yaml")));
+
+pub struct World {
+    pub router: Router,
+    pub berth: Berth,
+    pub issuer: Arc<Issuer>,
+    pub key: Vec<u8>,
+    pub now: Arc<AtomicI64>,
+    pub platform: Arc<Platform>,
+    pub draining: CancellationToken,
+    stop: CancellationToken,
+    _db: TestDb,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What a test wants to be different.
+pub struct Wish {
+    pub self_serve_accounts: bool,
+    pub workspaces_max: i64,
+    pub limits: Limits,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self { self_serve_accounts: true, workspaces_max: 1000, limits: Limits::default() }
+    }
+}
+
+/// A data platform that does as it is told: it can be held, and let go.
+pub struct Platform {
+    gate: Semaphore,
+}
+
+/// More calls than any test makes.
+const OPEN: u32 = 1_000_000;
+
+impl Platform {
+    /// From now on creating a backend workspace waits.
+    pub async fn hold(&self) {
+        self.gate.acquire_many(OPEN).await.unwrap().forget();
+    }
+
+    pub fn release(&self) {
+        self.gate.add_permits(OPEN as usize);
+    }
+}
+
+#[async_trait]
+impl Backends for Platform {
+    fn name(&self, _: &str) -> Option<String> {
+        Some("local".to_owned())
+    }
+
+    async fn create(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<String, CallError> {
+        tokio::select! {
+            permit = self.gate.acquire() => drop(permit.unwrap()),
+            () = stop.cancelled() => return Err(CallError::Unknown(saga::Fault::new("stopped", "The call was stopped"))),
+        }
+        Ok(spec.id.to_string())
+    }
+
+    async fn drop(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    async fn login(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
+        Ok(())
+    }
+}
+
+struct RandomIds;
+
+impl Ids for RandomIds {
+    fn account(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+    fn within(&self, account: Uuid) -> Uuid {
+        domain::ids::within(account, Uuid::now_v7())
+    }
+    fn free(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+    fn key(&self) -> [u8; 32] {
+        [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat().try_into().unwrap()
+    }
+}
+
+struct WakeWorker(Handle);
+
+impl Wake for WakeWorker {
+    fn wake(&self) {
+        self.0.wake();
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Wish::default()).await
+    }
+
+    pub async fn with(wish: Wish) -> Self {
+        let db = TestDb::new(Backend::Sqlite).await;
+        let store = Arc::new(db.store());
+        let permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
+        let platform = Arc::new(Platform { gate: Semaphore::new(OPEN as usize) });
+        let backends: Arc<dyn Backends> = platform.clone();
+        let steps = domain::steps::all(&permissions, &backends);
+        let mut registry: Registry<Change> = Registry::default();
+        for (file, text) in domain::steps::DEFINITIONS {
+            registry.add(saga::definition::load(file, text).unwrap(), &steps, domain::steps::on_end).unwrap();
+        }
+        let registry = Arc::new(registry);
+        let (worker, handle) = Worker::new(store.clone(), registry.clone(), Options::default());
+        let stop = CancellationToken::new();
+        tokio::spawn(worker.run(stop.clone()));
+        let berth = Berth {
+            accounts: store.clone(),
+            workspaces: store.clone(),
+            runs: store.clone(),
+            audit: store.clone(),
+            principals: store.clone(),
+            health: store,
+            permissions,
+            ids: Arc::new(RandomIds),
+            wake: Arc::new(WakeWorker(handle)),
+            sagas: registry,
+            settings: Arc::new(Settings {
+                regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
+                workspaces_max: wish.workspaces_max,
+                self_serve_accounts: wish.self_serve_accounts,
+            }),
+        };
+        let now = Arc::new(AtomicI64::new(1_800_000_000_000_000));
+        let ticking = now.clone();
+        let clock: Clock = Arc::new(move || Time::from_micros(ticking.load(Ordering::SeqCst)));
+        let key = Issuer::generate_key().unwrap();
+        let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock).unwrap());
+        let mut state = State::new(berth.clone(), issuer.clone());
+        state.limits = wish.limits;
+        let draining = state.draining.clone();
+        Self { router: api::router(state), berth, issuer, key, now, platform, draining, stop, _db: db }
+    }
+
+    pub fn token(&self, principal: Principal) -> String {
+        self.issuer.sign(principal, Uuid::now_v7(), Duration::from_hours(1)).unwrap()
+    }
+
+    pub async fn principal(&self, kind: PrincipalKind, name: &str, account: Option<Uuid>) -> Principal {
+        self.berth.principals.ensure(kind, name, account, Uuid::now_v7()).await.unwrap().principal
+    }
+
+    /// A stored user with a token.
+    pub async fn user(&self, name: &str) -> User {
+        let principal = self.principal(PrincipalKind::User, name, None).await;
+        User { principal, token: self.token(principal) }
+    }
+
+    pub async fn relate(&self, object: Object, relation: &str, principal: Principal) {
+        let tuple = Relationship::new(object, relation, principal.into());
+        self.berth.permissions.write(&[Update::Touch(tuple)], &[]).await.unwrap();
+    }
+
+    /// Membership row and relationship, as `berth dev token` makes them.
+    pub async fn grant(&self, scope: Scope, id: Uuid, principal: Principal, role: Role) {
+        let (object, account) = match scope {
+            Scope::Account => (Object::account(id), id),
+            Scope::Workspace => (Object::workspace(id), self.berth.workspaces.get(id).await.unwrap().unwrap().account_id),
+        };
+        let audit = Draft::by_berth(&*self.berth.ids, account, None, "membership.grant");
+        self.berth.principals.grant(Membership { scope, scope_id: id, principal, role }, audit).await.unwrap();
+        self.relate(object, role.as_str(), principal).await;
+    }
+
+    /// An active account of `owner`.
+    pub async fn account(&self, owner: &User) -> Uuid {
+        let answer = self.post("/v1/accounts", owner, json!({"name": "Acme"})).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        assert_eq!(self.ended(owner, &answer.location()).await.json["outcome"], "succeeded");
+        answer.id("account_id")
+    }
+
+    /// An active workspace in `account`, made by `owner`.
+    pub async fn workspace(&self, owner: &User, account: Uuid, name: &str) -> Uuid {
+        let answer = self.create_workspace(owner, account, name).await;
+        assert_eq!(self.ended(owner, &answer.location()).await.json["outcome"], "succeeded");
+        answer.id("workspace_id")
+    }
+
+    pub async fn create_workspace(&self, owner: &User, account: Uuid, name: &str) -> Answer {
+        let answer = self.post("/v1/workspaces", owner, json!({"account_id": account, "name": name, "region": "local"})).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer
+    }
+
+    /// A run of `POST /v1/workspaces` once it stands at the held platform: as it is then.
+    pub async fn held(&self, user: &User, run: &str) -> Answer {
+        loop {
+            let answer = self.get(run, user).await;
+            let steps = answer.json["steps"].as_array().unwrap();
+            if steps.iter().filter(|s| s["state"] == "running").count() == 3 {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Follows a run by long polls until it has ended.
+    pub async fn ended(&self, user: &User, run: &str) -> Answer {
+        let mut tag = None::<String>;
+        loop {
+            let mut call = Call::get(&format!("{run}?wait=30s")).user(user);
+            if let Some(tag) = &tag {
+                call = call.header("if-none-match", tag);
+            }
+            let answer = self.send(call).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            if answer.json["terminal"] == true {
+                return answer;
+            }
+            tag = Some(answer.header("etag").to_owned());
+        }
+    }
+
+    pub async fn get(&self, path: &str, user: &User) -> Answer {
+        self.send(Call::get(path).user(user)).await
+    }
+
+    pub async fn post(&self, path: &str, user: &User, body: Value) -> Answer {
+        self.send(Call::post(path, &body).user(user)).await
+    }
+
+    pub async fn send(&self, call: Call) -> Answer {
+        let (method, path) = (call.method.clone(), call.path.clone());
+        let mut request = Request::builder().method(call.method.as_str()).uri(&call.path);
+        for (name, value) in &call.headers {
+            request = request.header(name, value.as_slice());
+        }
+        let mut request = request.body(call.body).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let headers: Vec<(String, String)> =
+            parts.headers.iter().map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
+        CONTRACT.hold(&Exchange { method: &method, path: &path, status: parts.status.as_u16(), headers: &headers, body: &body });
+        Answer {
+            status: parts.status,
+            json: serde_json::from_slice(&body).unwrap_or_default(),
+            headers: parts.headers,
+            body: body.to_vec(),
+        }
+    }
+}
+
+/// Somebody with a token.
+#[derive(Debug, Clone)]
+pub struct User {
+    pub principal: Principal,
+    pub token: String,
+}
+
+/// A request to be sent.
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Body,
+}
+
+impl Call {
+    pub fn new(method: &str, path: &str) -> Self {
+        Self { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: Body::empty() }
+    }
+
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    pub fn post(path: &str, body: &Value) -> Self {
+        Self::new("POST", path).header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    pub fn user(self, user: &User) -> Self {
+        self.bearer(&user.token)
+    }
+}
+
+/// What came back; its contract is held already.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub json: Value,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|v| v.to_str().unwrap()).unwrap_or_default()
+    }
+
+    pub fn location(&self) -> String {
+        self.header("location").to_owned()
+    }
+
+    pub fn id(&self, field: &str) -> Uuid {
+        self.json[field].as_str().unwrap().parse().unwrap()
+    }
+
+    pub fn code(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.json["code"].as_str().unwrap_or_default())
+    }
+
+    /// Pointers of the violations that a problem lists.
+    pub fn pointers(&self) -> Vec<&str> {
+        self.json["errors"].as_array().map(|e| e.iter().filter_map(|e| e["pointer"].as_str()).collect()).unwrap_or_default()
+    }
+
+    /// The target of the `Link` to the next page.
+    pub fn next(&self) -> Option<String> {
+        let link = self.headers.get("link")?.to_str().unwrap();
+        Some(link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned())
+    }
+
+    /// A field of each item of a list, and how often it occurs.
+    pub fn counted(&self, field: &str) -> HashMap<String, usize> {
+        let mut counted = HashMap::new();
+        for item in self.json.as_array().unwrap() {
+            *counted.entry(item[field].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        counted
+    }
+}
