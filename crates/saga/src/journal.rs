@@ -87,6 +87,29 @@ pub enum Turn {
     },
 }
 
+impl Turn {
+    /// Its word in the journal.
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        match self {
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Deadline => "deadline",
+            Self::NotStarted => "not_started",
+            Self::HeldTooLong { .. } => "held_too_long",
+        }
+    }
+
+    /// The step that failed, if one did.
+    #[must_use]
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Failed { step, .. } | Self::HeldTooLong { step, .. } => Some(step),
+            Self::Cancelled | Self::Deadline | Self::NotStarted => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {

@@ -314,7 +314,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     tracing::warn!(%run, step, attempt, stuck, code = fault.r#type, cause = fault.text(), "an undo failed");
                 }
                 Event::TaskNotReturned { step } => tracing::error!(%run, step, "a step's task did not return after its cancellation"),
-                Event::Turned { turn } => tracing::info!(%run, ?turn, "the run left the forward path"),
+                Event::Turned { turn } => tracing::info!(%run, why = turn.why(), step = turn.step(), "the run left the forward path"),
                 Event::Ended { ending } => tracing::info!(%run, saga = self.facts.definition.name, ?ending, "run ended"),
                 _ => tracing::debug!(%run, seq = record.seq, step, attempt, "journaled"),
             }
