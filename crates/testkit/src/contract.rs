@@ -94,7 +94,10 @@ impl Contract {
     pub fn hold(&self, exchange: &Exchange<'_>) {
         if let Err(fault) = self.check(exchange) {
             let Exchange { method, path, status, .. } = exchange;
-            panic!("{method} {path} was answered {status}, which openapi.yaml does not allow: {fault}\n{}", String::from_utf8_lossy(exchange.body));
+            panic!(
+                "{method} {path} was answered {status}, which openapi.yaml does not allow: {fault}\n{}",
+                String::from_utf8_lossy(exchange.body)
+            );
         }
     }
 
