@@ -13,8 +13,19 @@ finish() {
 }
 trap finish EXIT
 
+# Its exit code tells of errors only; a warning is one too.
 REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true NO_COLOR=1 \
-  "$tools/redocly-2.77.0/node_modules/.bin/redocly" lint --config scripts/tools/redocly/redocly.yaml openapi.yaml
+  "$tools/redocly-2.77.0/node_modules/.bin/redocly" lint --config scripts/tools/redocly/redocly.yaml --format json openapi.yaml \
+  >"$folder/lint.json" 2>"$folder/lint.err" || true
+python3 - "$folder/lint.json" <<'PYTHON' || { cat "$folder/lint.err" >&2; exit 1; }
+import json, sys
+report = json.load(open(sys.argv[1]))
+totals = report["totals"]
+for problem in report["problems"]:
+    print(problem["severity"], problem["ruleId"], problem["message"], problem["location"][0].get("pointer", ""))
+print("openapi.yaml:", totals["errors"], "errors,", totals["warnings"], "warnings")
+sys.exit(1 if totals["errors"] or totals["warnings"] else 0)
+PYTHON
 
 cargo build --quiet --package berth
 target/debug/berth dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --data-dir "$folder/data" >"$folder/out" 2>"$folder/err" &
@@ -28,7 +39,10 @@ grep -q '^Berth is ready' "$folder/out" || { echo "berth: berth dev was not read
 # shellcheck disable=SC1091
 . "$folder/data/dev.env"
 
-if ! "$tools/schemathesis-4.32.5/bin/python" -m schemathesis.cli run openapi.yaml --url "$BERTH_URL" \
+# It keeps a cache where it runs.
+contract=$PWD/openapi.yaml
+cd "$folder"
+if ! "$tools/schemathesis-4.32.5/bin/python" -m schemathesis.cli run "$contract" --url "$BERTH_URL" \
   --header "Authorization: Bearer $BERTH_TOKEN" --checks all --seed 7 --max-examples "${SCHEMATHESIS_EXAMPLES:-25}" \
   --request-timeout 40 --generation-database none --no-color >"$folder/schemathesis" 2>&1; then
   cat "$folder/schemathesis" >&2

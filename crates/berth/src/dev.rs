@@ -71,7 +71,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let mut worker = tokio::spawn(worker.run(stop.clone()));
     let tenant = tokio::select! {
         tenant = first_start::ensure(&berth) => tenant?,
-        () = signals.next() => return Ok(()),
+        _ = signals.next() => return Ok(()),
     };
     let lines = environment_file::write(&folder, &config.data.dir, &issuer, &berth, &tenant, &url)?;
 
@@ -91,10 +91,15 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 
     crate::print(&format!("Berth is ready on {url} (metrics and readiness on {admin_url}).\n\n{lines}"))?;
     let ended_early = tokio::select! {
-        () = signals.next() => false,
-        _ = &mut worker => true,
+        signal = signals.next() => {
+            tracing::info!(signal, "draining");
+            false
+        }
+        ended = &mut worker => {
+            tracing::error!(panicked = ended.is_err(), "the worker ended by itself; draining");
+            true
+        }
     };
-    tracing::info!("draining");
     stop.cancel();
     let drained = async {
         let worker = async {
@@ -107,7 +112,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     tokio::select! {
         () = drained => tracing::info!("drained"),
         () = tokio::time::sleep(DRAINED_WITHIN) => tracing::warn!("stopped before all had ended; the next start takes it up"),
-        () = signals.next() => tracing::warn!("stopped at once; the next start takes up what was at work"),
+        _ = signals.next() => tracing::warn!("stopped at once; the next start takes up what was at work"),
     }
     store.db().close().await;
     if ended_early { Err(Failure::new("the worker ended by itself. The log says why; start again")) } else { Ok(()) }
@@ -151,10 +156,10 @@ impl Signals {
         Ok(Self { terminate: make(SignalKind::terminate())?, interrupt: make(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

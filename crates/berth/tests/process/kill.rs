@@ -62,14 +62,14 @@ async fn a_hundred_kills_under_load_orphan_nothing() {
             ("BERTH_DEV__BACKEND_LOSE_REPLY_RATE", "0.15"),
             ("BERTH_DEV__TIME_SCALE", "0.005"),
             ("BERTH_DEV__SEED", seed.as_str()),
-            ("BERTH_LOG__FILTER", "warn"),
+            ("BERTH_LOG__FILTER", "error,berth=info"),
         ];
         if dice.random_bool(0.25) {
             // While it starts, when it takes up what the one before left.
             let (mut command, _) = command(&dir, &environment);
             let mut child = command.spawn().unwrap();
             tokio::time::sleep(Duration::from_millis(dice.random_range(0..250))).await;
-            assert!(child.try_wait().unwrap().is_none(), "it ended by itself: {}", log(&dir));
+            assert_eq!(child.try_wait().unwrap(), None, "it ended by itself: {}", log(&dir));
             child.kill().await.unwrap();
             while_starting += 1;
         } else {
@@ -83,7 +83,7 @@ async fn a_hundred_kills_under_load_orphan_nothing() {
                 })
                 .collect();
             tokio::time::sleep(Duration::from_millis(dice.random_range(5..300))).await;
-            assert!(server.child.try_wait().unwrap().is_none(), "it ended by itself: {}", log(&dir));
+            assert_eq!(server.child.try_wait().unwrap(), None, "it ended by itself: {}", log(&dir));
             server.child.kill().await.unwrap();
             for lane in lanes {
                 lane.await.unwrap();
@@ -93,7 +93,7 @@ async fn a_hundred_kills_under_load_orphan_nothing() {
     }
 
     // The last start has a backend that works; it ends every run.
-    let server = Server::start(&dir, &[QUOTA, ("BERTH_LOG__FILTER", "warn")]).await;
+    let server = Server::start(&dir, &[QUOTA, ("BERTH_LOG__FILTER", "error,berth=info")]).await;
     let accepted = accepted.lock().unwrap().clone();
     let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
     for (workspace, run) in accepted.values() {

@@ -143,6 +143,17 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("berth dev ({:?}) logged last:", self.child.try_wait());
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
 pub async fn answer(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let body = response.text().await.unwrap();
