@@ -34,7 +34,7 @@ use std::time::Duration;
 use domain::Berth;
 use tokio_util::sync::CancellationToken;
 
-pub use middleware::{TraceLink, forward_trace};
+pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
 pub use tokens::{Authenticator, Claims, Clock, Issuer, TokenError};
@@ -49,6 +49,8 @@ pub struct State {
     pub trusted_proxies: TrustedProxies,
     /// Ties spans to the sender's trace; [`forward_trace`] where nothing is exported.
     pub trace_link: TraceLink,
+    /// Names the request's span; [`leave_unnamed`] where nothing is exported.
+    pub name_span: NameSpan,
     /// Serves the long polls.
     pub watch: Watch,
     /// Fires when the process drains: long polls answer at once, readiness says no.
@@ -84,6 +86,7 @@ impl State {
             limits: Limits::default(),
             trusted_proxies: TrustedProxies::default(),
             trace_link: forward_trace,
+            name_span: leave_unnamed,
             watch,
             draining: CancellationToken::new(),
         }

@@ -36,6 +36,12 @@ pub struct TraceParent(pub String);
 /// The binary passes one that knows its exporter; [`forward_trace`] only hands on what the sender sent.
 pub type TraceLink = fn(&Span, Option<&str>) -> Option<String>;
 
+/// Names a request's span once its route is known, which is after the span has begun.
+pub type NameSpan = fn(&Span, &str);
+
+/// For a binary that exports nothing: the log's lines carry method and route.
+pub fn leave_unnamed(_: &Span, _: &str) {}
+
 #[must_use]
 pub fn forward_trace(_: &Span, sent: Option<&str>) -> Option<String> {
     sent.map(ToOwned::to_owned)
@@ -48,7 +54,6 @@ pub async fn envelop(Extracted(state): Extracted<State>, mut request: Request, n
     let span = tracing::info_span!(
         "http.request",
         otel.kind = "server",
-        otel.name = field::Empty,
         method = %method,
         route = field::Empty,
         request_id = &*id,
@@ -66,7 +71,7 @@ pub async fn envelop(Extracted(state): Extracted<State>, mut request: Request, n
     let route = matched.as_ref().map_or("none", |m| m.0.as_str());
     let response = finished(response, &method, &id);
     let status = response.status();
-    span.record("otel.name", format!("{} {route}", known(&method)));
+    (state.name_span)(&span, &format!("{} {route}", known(&method)));
     span.record("route", route);
     span.record("status", status.as_u16());
     if let Some(problem) = response.extensions().get::<Problem>() {

@@ -83,6 +83,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     state.trusted_proxies = TrustedProxies::parse(&config.server.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|e| Failure::new(format!("`server.trusted_proxies`: {e}")))?;
     state.trace_link = telemetry::link_request;
+    state.name_span = telemetry::name_span;
     state.draining = stop.clone();
     let admin = admin::router(Admin { berth: berth.clone(), engine: std::sync::Arc::new(store.clone()), metrics });
     let served = tokio::spawn(api::serve::serve(listener, api::router(state), stop.clone(), DRAINED_WITHIN));

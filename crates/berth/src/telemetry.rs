@@ -89,6 +89,11 @@ pub fn link_request(span: &Span, sent: Option<&str>) -> Option<String> {
     sent.map(str::to_owned)
 }
 
+/// Names a span that has begun.
+pub fn name_span(span: &Span, name: &str) {
+    span.context().span().update_name(name.to_owned());
+}
+
 /// The span of one attempt of a step, in the trace of the request that made the run.
 pub fn attempt_span(facts: &Facts, launch: Launch, step: &str) -> Span {
     let span = tracing::info_span!(
