@@ -71,7 +71,10 @@ async fn a_create_gives_the_requests_span_and_under_it_one_of_each_step() {
         })
     };
     let of_trace: Vec<&Span> = spans.iter().map(|(_, span)| span).filter(|span| hex(&span.trace_id) == trace).collect();
-    let request = of_trace.iter().find(|s| s.name == "POST /v1/workspaces").expect("the request's span is in its sender's trace");
+    let request = of_trace.iter().find(|s| s.name == "POST /v1/workspaces").unwrap_or_else(|| {
+        let all: Vec<_> = spans.iter().map(|(_, span)| format!("{} {}", hex(&span.trace_id), span.name)).collect();
+        panic!("the request's span is not in its sender's trace; there are {all:#?}")
+    });
     assert_eq!(hex(&request.parent_span_id), parent);
 
     let attribute =
