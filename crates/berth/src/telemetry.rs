@@ -10,8 +10,6 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use saga::machine::Launch;
 use saga::ports::Facts;
 use tracing::Span;
-use tracing::field::{Field, Visit};
-use tracing::span::{Id, Record};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -50,8 +48,7 @@ pub fn start(log: &Log, environment: &Environment) -> Result<Telemetry, Failure>
     let spans = provider.as_ref().map(|provider| {
         // The exporter's own requests must not make spans of their own.
         let ours = tracing_subscriber::filter::filter_fn(|metadata| metadata.is_span() && metadata.level() <= &tracing::Level::INFO);
-        let export = tracing_opentelemetry::layer().with_tracer(provider.tracer("berth")).with_location(false).with_threads(false);
-        export.and_then(LateNames).with_filter(ours)
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("berth")).with_location(false).with_threads(false).with_filter(ours)
     });
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
@@ -59,36 +56,6 @@ pub fn start(log: &Log, environment: &Environment) -> Result<Telemetry, Failure>
         .try_init()
         .map_err(|e| Failure::new(format!("the log cannot be set up: {e}")))?;
     Ok(Telemetry { provider })
-}
-
-/// Renames a span whose `otel.name` is recorded once it is known, such as a request's when its route has been found: the
-/// exporting layer takes a name only from a span that has not started.
-struct LateNames;
-
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for LateNames {
-    fn on_record(&self, id: &Id, values: &Record<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        let mut found = Name(None);
-        values.record(&mut found);
-        if let Some(name) = found.0 {
-            tracing::dispatcher::get_default(|dispatch| {
-                if let Some(context) = tracing_opentelemetry::get_otel_context(id, dispatch) {
-                    context.span().update_name(name.clone());
-                }
-            });
-        }
-    }
-}
-
-struct Name(Option<String>);
-
-impl Visit for Name {
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "otel.name" {
-            self.0 = Some(value.to_owned());
-        }
-    }
 }
 
 fn provider(environment: &Environment) -> Result<Option<SdkTracerProvider>, Failure> {
