@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 use utoipa::PartialSchema as _;
 use utoipa::ToSchema as _;
+use utoipa::openapi::link::LinkBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -143,9 +144,21 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
     }
     for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response {
-            refusal(status, response);
+        let RefOr::T(response) = response else { continue };
+        refusal(status, response);
+        if status == "202" {
+            link_to_the_run(response);
         }
+    }
+}
+
+/// What is accepted goes on as a run: where to read it, and what can be asked of it.
+fn link_to_the_run(response: &mut Response) {
+    let operations =
+        ["getProvisioningRun", "cancelProvisioningRun", "retryProvisioningRun", "skipProvisioningRun", "abandonProvisioningRun"];
+    for operation in operations {
+        let link = LinkBuilder::new().operation_id(operation).parameter("id", "$response.body#/provisioning_run_id").build();
+        response.links.insert(operation.to_owned(), link.into());
     }
 }
 

@@ -21,7 +21,12 @@ use crate::runs;
 #[expect(dead_code, reason = "documents the fields that `create` takes")]
 pub struct CreateAccount {
     /// For people; need not be unique.
-    #[schema(min_length = 1, max_length = 200, pattern = r"^\S(.*\S)?$", examples("Acme"))]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*[^\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069][^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$",
+        examples("Acme")
+    )]
     name: String,
 }
 

@@ -19,7 +19,13 @@ use crate::problem::Problem;
 #[expect(dead_code, reason = "documents the fields that `request` takes")]
 pub struct VerbRequest {
     /// Kept in the run's journal and in the audit log.
-    #[schema(nullable = false, max_length = 1000, pattern = r"^[^\x00]*$", examples("wrong region"))]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        examples("wrong region")
+    )]
     comment: Option<String>,
 }
 
@@ -28,10 +34,16 @@ pub struct VerbRequest {
 #[expect(dead_code, reason = "documents the fields that `request` takes")]
 pub struct StepVerbRequest {
     /// The step that is meant; needed where several are stuck.
-    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = r"^[^\x00]*$", examples("backend-dev"))]
+    #[schema(nullable = false, examples("backend-dev"))]
     step: Option<String>,
     /// Kept in the run's journal and in the audit log.
-    #[schema(nullable = false, max_length = 1000, pattern = r"^[^\x00]*$", examples("dropped by hand"))]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        examples("dropped by hand")
+    )]
     comment: Option<String>,
 }
 
@@ -40,7 +52,12 @@ pub struct StepVerbRequest {
 #[expect(dead_code, reason = "documents the fields that `request` takes")]
 pub struct AbandonRequest {
     /// Kept in the run's journal and in the audit log.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00]*\S[^\x00]*$", examples("the platform is gone"))]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        examples("the platform is gone")
+    )]
     comment: String,
 }
 
@@ -49,10 +66,15 @@ pub struct AbandonRequest {
 #[expect(dead_code, reason = "documents the fields that `request` takes")]
 pub struct SkipRequest {
     /// The step that is meant; needed where several are stuck.
-    #[schema(nullable = false, min_length = 1, max_length = 100, pattern = r"^[^\x00]*$", examples("backend-dev"))]
+    #[schema(nullable = false, examples("backend-dev"))]
     step: Option<String>,
     /// Kept in the run's journal and in the audit log.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00]*\S[^\x00]*$", examples("dropped by hand"))]
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+        examples("dropped by hand")
+    )]
     comment: String,
 }
 

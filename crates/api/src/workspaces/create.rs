@@ -27,13 +27,18 @@ use crate::runs;
 pub struct CreateWorkspace {
     account_id: Uuid,
     /// For people; need not be unique.
-    #[schema(min_length = 1, max_length = 200, pattern = r"^\S(.*\S)?$", examples("Sales Europe"))]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*[^\s\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069][^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*$",
+        examples("Sales Europe")
+    )]
     name: String,
     /// One of the names that `GET /v1/regions` lists.
-    #[schema(min_length = 1, max_length = 63, examples("local"))]
+    #[schema(examples("local"))]
     region: String,
     /// Unique among the account's live workspaces. Made from the name if left out, with a suffix if that is taken.
-    #[schema(nullable = false, min_length = 1, max_length = 63, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", examples("sales-europe"))]
+    #[schema(nullable = false, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", examples("sales-europe"))]
     slug: Option<String>,
     #[schema(nullable = false, inline, default = "shared")]
     tenancy_model: Option<TenancyModel>,

@@ -6,6 +6,7 @@ mod creating;
 mod hostile;
 mod idempotency;
 mod lists;
+mod outages;
 mod requests;
 mod runs;
 mod world;

@@ -1,0 +1,150 @@
+//! When a part is away or breaks: 503 or 500 with a code, never a refusal, never the cause.
+
+use std::sync::Arc;
+
+use api::State;
+use async_trait::async_trait;
+use domain::model::{ProvisioningRun, RunDetail};
+use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::ports::{
+    Health, IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter, Written,
+};
+use saga::{RunId, StoreError, Time};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::world::{CONTRACT, Call, World};
+
+const CAUSE: &str = "the cause, which is nobody's business";
+
+/// A permission system that is away.
+struct Away;
+
+#[async_trait]
+impl Permissions for Away {
+    async fn check(&self, _: &[Check], _: &Consistency) -> Result<Vec<bool>, PermissionsError> {
+        Err(PermissionsError::Unavailable(CAUSE.to_owned()))
+    }
+    async fn write(&self, _: &[Update], _: &[Precondition]) -> Result<String, PermissionsError> {
+        Err(PermissionsError::Unavailable(CAUSE.to_owned()))
+    }
+    async fn read(&self, _: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
+        Err(PermissionsError::Unavailable(CAUSE.to_owned()))
+    }
+    async fn lookup(&self, _: &str, _: &str, _: &Object, _: &Consistency) -> Result<Vec<String>, PermissionsError> {
+        Err(PermissionsError::Unavailable(CAUSE.to_owned()))
+    }
+}
+
+/// A database whose clock does not stand up to being asked.
+struct Bomb;
+
+#[async_trait]
+impl Health for Bomb {
+    async fn now(&self) -> Result<Time, StoreError> {
+        panic!("{CAUSE}")
+    }
+}
+
+/// Runs in a database that fails as it is told.
+struct Failing(StoreError);
+
+#[async_trait]
+impl ProvisioningRuns for Failing {
+    async fn get(&self, _: RunId) -> Result<Option<RunDetail>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn list(&self, _: Option<&[Uuid]>, _: &RunFilter, _: Page) -> Result<Vec<ProvisioningRun>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn versions(&self, _: &[RunId]) -> Result<Vec<(RunId, i64)>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn request(&self, _: NewRequest) -> Result<Written<RequestAnswer>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn retry(&self, _: RetryRun) -> Result<Written<RetryAnswer>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn recall(&self, _: &IdempotencyKey) -> Result<Written<()>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn counts(&self) -> Result<RunCounts, StoreError> {
+        Err(self.0.clone())
+    }
+}
+
+fn rebuilt(world: &mut World) {
+    world.router = api::router(State::new(world.berth.clone(), world.issuer.clone()));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() {
+    let mut world = World::new().await;
+    let ada = world.user("ada").await;
+    let account = world.account(&ada).await;
+    let created = world.create_workspace(&ada, account, "Sales").await;
+    world.ended(&ada, &created.location()).await;
+    world.berth.permissions = Arc::new(Away);
+    rebuilt(&mut world);
+    let mut asked = 0;
+    for operation in CONTRACT.operations() {
+        // These need no right; the readiness probe has a reason of its own.
+        if ["getIndex", "getLiveness", "getOpenApi", "listRegions", "createAccount", "listWorkspaces"].contains(&operation.id.as_str()) {
+            continue;
+        }
+        let id = match operation.path.as_str() {
+            path if path.contains("provisioning-runs") => created.id("provisioning_run_id"),
+            path if path.contains("accounts") => account,
+            _ => created.id("workspace_id"),
+        };
+        let path = operation.path.replace("{id}", &id.to_string()).replace("{account_id}", &account.to_string());
+        let mut call = Call::new(&operation.method, &path).user(&ada);
+        if operation.method == "POST" {
+            let body = if operation.id == "createWorkspace" {
+                json!({"account_id": account, "name": "n", "region": "local"})
+            } else {
+                json!({"comment": "c"})
+            };
+            call = call.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = world.send(call).await;
+        assert_eq!(answer.code(), (503, "unavailable"), "{}: {}", operation.id, answer.text());
+        assert!(!answer.text().contains(CAUSE));
+        asked += 1;
+    }
+    assert_eq!(asked, CONTRACT.operations().len() - 6);
+}
+
+#[tokio::test]
+async fn a_panic_is_one_500_without_its_cause_and_the_process_goes_on() {
+    let mut world = World::new().await;
+    world.berth.health = Arc::new(Bomb);
+    rebuilt(&mut world);
+    let answer = world.send(Call::get("/readyz").header("x-request-id", "r-1")).await;
+    assert_eq!((answer.code(), &answer.json["request_id"]), ((500, "internal_error"), &json!("r-1")));
+    assert!(!answer.text().contains(CAUSE));
+    assert_eq!(world.send(Call::get("/livez")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_503_and_one_that_refuses_is_500() {
+    let mut world = World::new().await;
+    let ada = world.user("ada").await;
+    let account = world.account(&ada).await;
+    let path = format!("/v1/provisioning-runs/{}", Uuid::now_v7());
+    let list = format!("/v1/provisioning-runs?account_id={account}");
+    for (error, code) in [
+        (StoreError::Unavailable(CAUSE.to_owned()), (503, "unavailable")),
+        (StoreError::Unknown(CAUSE.to_owned()), (503, "unavailable")),
+        (StoreError::Broken(CAUSE.to_owned()), (500, "internal_error")),
+    ] {
+        world.berth.runs = Arc::new(Failing(error));
+        rebuilt(&mut world);
+        for path in [&path, &list] {
+            let answer = world.get(path, &ada).await;
+            assert_eq!(answer.code(), code, "{path}");
+            assert!(!answer.text().contains(CAUSE));
+        }
+    }
+}
