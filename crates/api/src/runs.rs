@@ -33,9 +33,8 @@ pub struct Run {
     id: Uuid,
     #[schema(examples("create-workspace"))]
     saga: String,
-    saga_version: u32,
-    /// Raised by every change of the run; the `ETag`.
-    version: i64,
+    /// Of the saga: the run is pinned to it.
+    version: u32,
     account_id: Uuid,
     /// Null for a run about an account.
     #[schema(required)]
@@ -148,8 +147,7 @@ impl From<ProvisioningRun> for Run {
         Self {
             id: run.id.0,
             saga: run.definition.name,
-            saga_version: run.definition.version,
-            version: run.version,
+            version: run.definition.version,
             account_id: run.account_id,
             workspace_id: run.workspace_id,
             retry_of: run.retry_of.map(|r| r.0),

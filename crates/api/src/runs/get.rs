@@ -29,9 +29,8 @@ pub struct RunDetail {
     id: Uuid,
     #[schema(examples("create-workspace"))]
     saga: String,
-    saga_version: u32,
-    /// Raised by every change of the run; the `ETag`.
-    version: i64,
+    /// Of the saga: the run is pinned to it.
+    version: u32,
     account_id: Uuid,
     /// Null for a run about an account.
     #[schema(required)]
@@ -64,6 +63,8 @@ pub struct RunDetail {
     updated_at: Timestamp,
     /// In the order of the definition; empty where the process that answers does not know it.
     steps: Vec<Step>,
+    /// Steps whose effects an abandoned run left where they are; a person has to look after them.
+    leftovers: Vec<String>,
 }
 
 impl From<View> for RunDetail {
@@ -72,7 +73,6 @@ impl From<View> for RunDetail {
         Self {
             id: run.id,
             saga: run.saga,
-            saga_version: run.saga_version,
             version: run.version,
             account_id: run.account_id,
             workspace_id: run.workspace_id,
@@ -87,7 +87,8 @@ impl From<View> for RunDetail {
             deadline_at: run.deadline_at,
             created_at: run.created_at,
             updated_at: run.updated_at,
-            steps: view.state.map(|state| steps::of(&view.steps, &state)).unwrap_or_default(),
+            steps: view.state.as_ref().map(|state| steps::of(&view.steps, state)).unwrap_or_default(),
+            leftovers: view.state.map(|state| state.leftovers).unwrap_or_default(),
         }
     }
 }
@@ -122,13 +123,13 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
     params(("id" = Uuid, Path, description = "The run's id"), Waiting,
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` of the version that the client has", example = json!("\"7\""))),
     responses((status = 200, description = "The run", body = RunDetail, headers(("ETag" = String, description = "The run's version")),
-            example = json!({"id": "0197b7a2-52a5-7c3e-b9a4-6f1d2c3b4ae0", "saga": "create-workspace", "saga_version": 1, "version": 7,
+            example = json!({"id": "0197b7a2-52a5-7c3e-b9a4-6f1d2c3b4ae0", "saga": "create-workspace", "version": 1,
                 "account_id": "7d0f2f0c-9a63-4c55-8d1b-0d3a5a1c77e0", "workspace_id": "0197b7a2-52a4-7d10-8c2f-3b4a5d6e7fe0", "retry_of": null,
                 "retried_by": null, "state": "running", "terminal": false, "outcome": null, "reason": null, "waiting_for": null,
                 "progress": {"done": 1, "total": 7}, "deadline_at": "2026-11-22T20:00:00.123456Z", "created_at": "2026-11-22T19:30:00.123456Z",
                 "updated_at": "2026-11-22T19:30:00.223456Z", "steps": [{"name": "create-environments", "state": "succeeded", "attempts": 1,
                     "started_at": "2026-11-22T19:30:00.133456Z", "ended_at": "2026-11-22T19:30:00.143456Z", "next_attempt_at": null, "error": null,
-                    "compensation": null}]})),
+                    "compensation": null}], "leftovers": []})),
         (status = 304, description = "The client has this version", headers(("ETag" = String, description = "The run's version"))),
         (status = 404, description = "There is no such run, or you may not see it")))]
 pub async fn get(

@@ -89,18 +89,23 @@ impl From<&saga::Fault> for StepError {
 
 /// The steps of a run in the order of its definition.
 pub fn of(names: &[String], state: &RunState) -> Vec<Step> {
-    names.iter().zip(&state.steps).map(|(name, step)| one(name, step)).collect()
+    let goes_on = !state.leaves() && state.ended.is_none();
+    names.iter().zip(&state.steps).map(|(name, step)| one(name, step, goes_on)).collect()
 }
 
-fn one(name: &str, step: &StepState) -> Step {
-    let next_attempt_at = if let Phase::Waiting { retry_at, .. } = step.phase { Some(Timestamp(retry_at)) } else { None };
+fn one(name: &str, step: &StepState, goes_on: bool) -> Step {
+    let next_attempt_at = match step.phase {
+        Phase::Waiting { retry_at, .. } if goes_on => Some(Timestamp(retry_at)),
+        _ => None,
+    };
     Step {
         name: name.to_owned(),
         state: match step.phase {
             Phase::NotStarted => StepWord::Pending,
             Phase::Open => StepWord::Running,
-            Phase::Waiting { .. } => StepWord::Waiting,
-            Phase::Failed { .. } => StepWord::Failed,
+            Phase::Waiting { .. } if goes_on => StepWord::Waiting,
+            // A step that would have been tried again, had the run not left the forward path.
+            Phase::Waiting { .. } | Phase::Failed { .. } => StepWord::Failed,
             Phase::Succeeded => StepWord::Succeeded,
             Phase::Skipped => StepWord::Skipped,
         },

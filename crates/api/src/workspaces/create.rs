@@ -70,7 +70,7 @@ pub struct WorkspaceAccepted {
 pub struct Plan {
     #[schema(examples("create-workspace"))]
     saga: String,
-    saga_version: u32,
+    version: u32,
     /// The slug that the workspace would get now.
     #[schema(examples("sales-europe"))]
     slug: String,
@@ -129,7 +129,7 @@ fn read(body: JsonBody) -> Result<Request, Problem> {
                 ("Idempotency-Replayed" = String, description = "`true` if this is the answer to an earlier request with the same key")),
             example = json!({"workspace_id": "0197b7a2-52a4-7d10-8c2f-3b4a5d6e7fe0", "provisioning_run_id": "0197b7a2-52a5-7c3e-b9a4-6f1d2c3b4ae0", "status": "provisioning"})),
         (status = 200, description = "The plan of a dry run", body = Plan,
-            example = json!({"saga": "create-workspace", "saga_version": 1, "slug": "sales-europe",
+            example = json!({"saga": "create-workspace", "version": 1, "slug": "sales-europe",
                 "steps": [{"name": "create-environments", "stage": 0, "undo": "delete-environments"}]})),
         (status = 403, description = "`administer` on the account is missing"),
         (status = 404, description = "There is no such account, or you may not see it"),
@@ -156,6 +156,6 @@ pub async fn create(
 impl From<create::Plan> for Plan {
     fn from(plan: create::Plan) -> Self {
         let step = |s: create::PlannedStep| PlannedStep { name: s.name, stage: s.stage, undo: s.undo };
-        Self { saga: plan.saga, saga_version: plan.version, slug: plan.slug, steps: plan.steps.into_iter().map(step).collect() }
+        Self { saga: plan.saga, version: plan.version, slug: plan.slug, steps: plan.steps.into_iter().map(step).collect() }
     }
 }
