@@ -133,7 +133,7 @@ impl Db {
     /// No connection was to be had.
     pub async fn read(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin_with("begin transaction isolation level repeatable read read only").await?),
+            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin transaction isolation level repeatable read read only").await?),
             Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
         };
         Ok(self.tx(inner))
@@ -146,7 +146,7 @@ impl Db {
     /// No connection was to be had.
     pub async fn write(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin").await?),
             Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
         };
         Ok(self.tx(inner))
@@ -197,6 +197,13 @@ impl Db {
             }
         }
     }
+}
+
+/// Begins in a task of its own, because a caller may be dropped at any await, as a request is whose client has gone: the
+/// driver forgets a BEGIN whose answer nobody waits for, and would give the connection to the next one inside a transaction.
+async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    tokio::spawn(async move { pool.begin_with(statement).await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 enum Inner {

@@ -107,3 +107,24 @@ async fn a_transaction_that_is_dropped_leaves_nothing_and_frees_the_writer(#[val
     let membership = Membership { scope: Scope::Account, scope_id: account, principal, role: Role::Member };
     world.store.grant(membership, draft(account, None, "membership.set")).await.unwrap();
 }
+
+/// A request whose client has gone is dropped at whatever it awaits; a BEGIN that nobody waits for must not be forgotten.
+#[rstest]
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_transaction_behind(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let db = &world.test.db;
+    for polls in 0..200 {
+        let mut reading = Box::pin(db.read());
+        for _ in 0..polls % 20 {
+            if futures::poll!(&mut reading).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(reading);
+        let mut tx = db.write().await.unwrap();
+        tx.query(&TOUCH).execute().await.unwrap_or_else(|e| panic!("after {polls} polls: {e:?}"));
+        tx.commit().await.unwrap();
+    }
+}
