@@ -298,10 +298,30 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         self.tasks.detach_all();
     }
 
+    /// What became of attempts and runs, for alerts; the names of sagas and steps stand in files, so that they are few.
+    fn count(&self, event: &Event, step: &str) {
+        let outcome = match event {
+            Event::StepSucceeded { .. } => "succeeded",
+            Event::StepFailed { .. } => "failed",
+            Event::StepUnknown { .. } => "unknown",
+            Event::StepRefused { .. } => "refused",
+            Event::Undone { .. } => "undone",
+            Event::UndoFailed { .. } => "undo_failed",
+            Event::Ended { ending } => {
+                let saga = self.facts.definition.name.clone();
+                return metrics::counter!("saga_runs_ended_total", "saga" => saga, "ending" => ending.word()).increment(1);
+            }
+            _ => return,
+        };
+        let (saga, step) = (self.facts.definition.name.clone(), step.to_owned());
+        metrics::counter!("saga_attempts_total", "saga" => saga, "step" => step, "outcome" => outcome).increment(1);
+    }
+
     fn log(&self, plan: &Plan<C>) {
         let run = self.facts.run;
         for record in &plan.records {
             let (step, attempt) = record.event.attempt_of().unwrap_or_default();
+            self.count(&record.event, step);
             match &record.event {
                 Event::StepFailed { fault, .. } => {
                     tracing::info!(%run, step, attempt, code = fault.r#type, cause = fault.text(), "a step failed");
@@ -315,7 +335,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 }
                 Event::TaskNotReturned { step } => tracing::error!(%run, step, "a step's task did not return after its cancellation"),
                 Event::Turned { turn } => tracing::info!(%run, why = turn.why(), step = turn.step(), "the run left the forward path"),
-                Event::Ended { ending } => tracing::info!(%run, saga = self.facts.definition.name, ?ending, "run ended"),
+                Event::Ended { ending } => tracing::info!(%run, saga = self.facts.definition.name, ending = ending.word(), "run ended"),
                 _ => tracing::debug!(%run, seq = record.seq, step, attempt, "journaled"),
             }
         }
