@@ -13,7 +13,7 @@ async fn a_backend_that_always_fails_leaves_nothing_behind() {
     assert!(first.stop().await.success());
 
     let server =
-        Server::start(&dir, &[("BERTH_DEV__BACKEND_FAIL_RATE", "0.8"), ("BERTH_DEV__TIME_SCALE", "0.001"), ("BERTH_DEV__SEED", "3")]).await;
+        Server::start(&dir, &[("BERTH_DEV__BACKEND_FAIL_RATE", "0.8"), ("BERTH_DEV__TIME_SCALE", "0.02"), ("BERTH_DEV__SEED", "3")]).await;
     let mut failed = 0;
     for i in 0..5 {
         let (status, accepted) = server.create(&format!("Doomed {i}")).await;
