@@ -151,6 +151,9 @@ pub struct Commit<C> {
     pub requests: Vec<Uuid>,
     pub head: Head,
     pub disposition: Disposition,
+    /// It was sent before, and what became of it is not known: if its records stand in the journal, it was applied, and is
+    /// not applied again.
+    pub resent: bool,
 }
 
 #[derive(Debug, Clone)]

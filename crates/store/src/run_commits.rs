@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::changes::{self, Closing};
 use crate::db::{Db, Error, Keys, Rank, Tx};
-use crate::{Store, words};
+use crate::{Store, provisioning_runs, words};
 
 crate::statements! {
     LOCK_WORKSPACES = split(
@@ -104,6 +104,11 @@ async fn commit_part(db: &Db, part: &[Commit<Change>]) -> Result<Vec<CommitAnswe
             answers.push(CommitAnswer::Fenced);
             continue;
         }
+        if member.resent && was_applied(&mut tx, member).await? {
+            // Whether requests are left is not known from here: the owner looks.
+            answers.push(CommitAnswer::Committed { now, requested: true });
+            continue;
+        }
         journal(&mut tx, member).await?;
         for change in &member.changes {
             if let Some(closing) = changes::apply(&mut tx, member.run, change, now).await? {
@@ -140,6 +145,15 @@ async fn lock_subjects(tx: &mut Tx, part: &[Commit<Change>]) -> Result<(), Error
         tx.query(&LOCK_WORKSPACES).bind(Keys::new(workspaces)).fetch_all().await?;
     }
     Ok(())
+}
+
+/// Under the run's lock, so that it cannot land any more.
+async fn was_applied(tx: &mut Tx, member: &Commit<Change>) -> Result<bool, Error> {
+    if member.records.is_empty() {
+        return Ok(false);
+    }
+    let journal = provisioning_runs::journal(tx, member.run).await?;
+    Ok(member.records.iter().all(|record| journal.contains(record)))
 }
 
 async fn journal(tx: &mut Tx, member: &Commit<Change>) -> Result<(), Error> {

@@ -1,8 +1,12 @@
-//! What tests share: databases of both kinds, and the contract that answers are held against.
+//! What tests share: databases of both kinds, the contract that answers are held against, a world in memory, and the drills
+//! that every saga goes through.
 
 pub mod contract;
 pub mod database;
+pub mod drill;
 mod postgres;
+pub mod sagas;
 pub mod whole;
+pub mod world;
 
 pub use database::{Backend, TestDb};

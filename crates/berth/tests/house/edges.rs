@@ -21,6 +21,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("store", "domain", "implements its storing ports"),
     ("store", "saga", "implements the engine's `Runs`"),
     ("testkit", "domain", "fakes and drills speak its ports"),
+    ("testkit", "providers", "drills check permissions with the embedded evaluator"),
     ("testkit", "saga", "drills run the engine"),
     ("testkit", "store", "opens stores on fresh databases; nothing but tests uses testkit"),
 ];

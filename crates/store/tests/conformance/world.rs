@@ -222,6 +222,7 @@ pub fn kept(run: &ClaimedRun, records: Vec<Record>) -> Commit<Change> {
         requests: Vec::new(),
         head: head(State::Running, None),
         disposition: Disposition::Keep,
+        resent: false,
     }
 }
 

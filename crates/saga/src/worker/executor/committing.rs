@@ -39,6 +39,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 requests: plan.requests.clone(),
                 head: head.clone(),
                 disposition,
+                resent: false,
             };
             match self.send(commit).await? {
                 Ok(requested) => {
@@ -68,7 +69,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     }
 
     /// Sends one commit until its outcome is known. `Ok(Ok(requested))`, or `Ok(Err(why))` where it can never succeed.
-    async fn send(&mut self, commit: Commit<C>) -> Result<Result<bool, String>, Lost> {
+    async fn send(&mut self, mut commit: Commit<C>) -> Result<Result<bool, String>, Lost> {
         let mut pause = Duration::from_millis(20);
         loop {
             if self.lost.is_cancelled() {
@@ -90,9 +91,10 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 match self.shared.runs.journal(self.facts.run, self.epoch).await {
                     Ok(Some(journal)) if commit.records.iter().all(|r| journal.contains(r)) => return Ok(Ok(true)),
                     Ok(None) => return Err(Lost),
-                    // Finding nothing is no proof: it is sent again, under the same epoch and sequence.
+                    // Finding nothing is no proof: it may land yet. It is sent again, as what it is.
                     Ok(Some(_)) | Err(_) => {}
                 }
+                commit.resent = true;
             }
             tokio::select! {
                 () = self.lost.cancelled() => return Err(Lost),
@@ -115,6 +117,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             requests: Vec::new(),
             head,
             disposition,
+            resent: false,
         };
         self.stop_all("The run's transition cannot be stored");
         let _refused_again = self.send(commit).await?;

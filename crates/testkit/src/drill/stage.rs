@@ -1,0 +1,441 @@
+//! Where a saga is drilled: one database with a bystander in it, an account to work in, and engines that come and go.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::berth::{Region, Reply, Settings};
+use domain::change::Subject;
+use domain::model::{Account, BackendWorkspace, Environment, Membership, RunDetail, Scope, TenancyModel, Workspace};
+use domain::permissions::{Object, Permissions, Relationship, Update};
+use domain::ports::{
+    Accounts, CreateWorkspace, Ids, NewAccount, NewRun, NewWorkspace, Page, ProvisioningRuns, Room, Slug, Wake, WorkspaceFilter, Workspaces,
+    Written,
+};
+use domain::{Berth, Caller, Change, Principal, PrincipalKind, accounts, ids, steps, workspaces};
+use providers::permissions::Embedded;
+use saga::definition::load;
+use saga::ports::{OnFailure, State};
+use saga::worker::{Handle, Options, Worker};
+use saga::{CancellationToken, Definition, Registry, RunId, Step, StoreError};
+use serde_json::Value;
+use store::Store;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::control::{Control, Drilled};
+use super::engine::Watched;
+use super::snapshot::{Difference, World};
+use crate::world::FakeBackends;
+use crate::{Backend, TestDb, sagas};
+
+/// No drill takes this long, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Every saga there is: Berth's own in all released versions, and those that only drills have.
+///
+/// # Panics
+/// If one of them cannot be loaded.
+#[must_use]
+pub fn definitions() -> Vec<Definition> {
+    let files = steps::DEFINITIONS.iter().chain(sagas::DEFINITIONS);
+    files.map(|(file, text)| load(file, text).expect("a definition that loads")).collect()
+}
+
+pub struct Stage {
+    pub(super) test: TestDb,
+    pub(super) store: Store,
+    pub(super) backends: Arc<FakeBackends>,
+    pub(super) permissions: Arc<dyn Permissions>,
+    pub(super) definition: Definition,
+    pub(super) berth: Berth,
+    pub(super) caller: Caller,
+    account: Uuid,
+    awake: Arc<Awake>,
+    /// What a run that nothing happens to makes of the world.
+    pub(super) wanted: Difference,
+    serial: Mutex<u32>,
+}
+
+/// A run that was asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub run: RunId,
+    pub input: Value,
+    pub subject: Subject,
+}
+
+/// A worker of a process of its own.
+pub(super) struct Engine {
+    task: JoinHandle<()>,
+    handle: Handle,
+}
+
+impl Engine {
+    /// The process is gone: whatever it was at stops where it is.
+    pub async fn kill(self) {
+        self.task.abort();
+        // Aborted tasks are gone when this is.
+        let _aborted = self.task.await;
+    }
+
+    pub fn wake(&self) {
+        self.handle.wake();
+    }
+}
+
+#[derive(Default)]
+struct Awake(Mutex<Option<Handle>>);
+
+impl Wake for Awake {
+    fn wake(&self) {
+        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            handle.wake();
+        }
+    }
+}
+
+struct FreshIds;
+
+impl Ids for FreshIds {
+    fn account(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+
+    fn within(&self, account: Uuid) -> Uuid {
+        ids::within(account, Uuid::now_v7())
+    }
+
+    fn free(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
+    fn key(&self) -> [u8; 32] {
+        [7; 32]
+    }
+}
+
+impl Stage {
+    /// A database with a bystander, and the measure of what `definition` makes when nothing goes wrong.
+    ///
+    /// # Errors
+    /// What went wrong although nothing was to.
+    ///
+    /// # Panics
+    /// If there is no database to be had.
+    pub async fn new(backend: Backend, definition: &Definition) -> Result<Self, String> {
+        let test = TestDb::new(backend).await;
+        let store = test.store();
+        let backends = Arc::new(FakeBackends::default());
+        let permissions: Arc<dyn Permissions> = Arc::new(Embedded::new(Arc::new(store.clone())));
+        let user = Principal { kind: PrincipalKind::User, id: Uuid::now_v7() };
+        let caller = Caller {
+            principal: user,
+            credential_id: None,
+            source_ip: None,
+            user_agent: None,
+            request_id: "drill".to_owned(),
+            traceparent: None,
+        };
+        let operator = Relationship::new(Object::platform(), "operator", user.into());
+        permissions.write(&[Update::Touch(operator)], &[]).await.expect("the operator can be granted");
+        let awake = Arc::new(Awake::default());
+        let mut sagas = Registry::default();
+        for definition in definitions() {
+            let all = all_steps(&permissions, &backends);
+            sagas.add(definition, &all, steps::on_end).expect("every definition has its code");
+        }
+        let (runs, redirect) = (Arc::new(store.clone()), Arc::new(Redirect { store: store.clone(), to: Mutex::default() }));
+        let berth = Berth {
+            accounts: redirect.clone(),
+            workspaces: redirect.clone(),
+            runs: runs.clone(),
+            audit: runs.clone(),
+            principals: runs.clone(),
+            health: runs,
+            permissions: permissions.clone(),
+            ids: Arc::new(FreshIds),
+            wake: awake.clone(),
+            sagas: Arc::new(sagas),
+            settings: Arc::new(Settings {
+                regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
+                workspaces_max: 100_000,
+                self_serve_accounts: true,
+            }),
+        };
+        let (definition, wanted) = (definition.clone(), Difference::default());
+        let mut stage = Self {
+            test,
+            store,
+            backends,
+            permissions,
+            definition: definition.clone(),
+            berth,
+            caller,
+            account: Uuid::nil(),
+            awake,
+            wanted,
+            serial: Mutex::new(0),
+        };
+        for _ in 0..2 {
+            // The bystander's account, then the one that is worked in.
+            let account = stage.ask_for(&domain_saga(accounts::SAGA)).await?;
+            stage.run_clean(&account).await?;
+            let Subject::Account(id) = account.subject else { return Err("an account's run is about it".to_owned()) };
+            if stage.account.is_nil() {
+                stage.account = id;
+                let workspace = stage.ask_for(&domain_saga(workspaces::create::SAGA)).await?;
+                stage.run_clean(&workspace).await?;
+            }
+            stage.account = id;
+        }
+        *redirect.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(definition);
+        let before = stage.look().await;
+        let asked = stage.ask().await?;
+        stage.run_clean(&asked).await?;
+        stage.wanted = stage.look().await.since(&before, asked.run, &asked.input);
+        if stage.wanted.is_none() {
+            return Err("a run of this saga makes nothing, so that no drill could tell".to_owned());
+        }
+        Ok(stage)
+    }
+
+    pub(super) async fn look(&self) -> World {
+        World::look(&self.test.db, &self.permissions, &self.backends).await
+    }
+
+    /// Asks for a run of the drilled saga, as a caller would.
+    pub(super) async fn ask(&self) -> Result<Asked, String> {
+        self.ask_for(&self.definition).await
+    }
+
+    async fn ask_for(&self, definition: &Definition) -> Result<Asked, String> {
+        let name = {
+            let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
+            *serial += 1;
+            format!("drill-{:05}-end", *serial)
+        };
+        self.ask_again(definition, name).await
+    }
+
+    async fn ask_again(&self, definition: &Definition, name: String) -> Result<Asked, String> {
+        if definition.id.name == accounts::SAGA {
+            let Reply::Fresh(accepted) = accounts::create(&self.berth, &self.caller, name, None).await.map_err(|e| e.to_string())? else {
+                return Err("a first request is not a replay".to_owned());
+            };
+            return self.asked(accepted.run_id, Subject::Account(accepted.account_id)).await;
+        }
+        let request = workspaces::create::Request {
+            account_id: self.account,
+            name,
+            region: "local".to_owned(),
+            slug: None,
+            tenancy_model: TenancyModel::Shared,
+            on_failure: OnFailure::Rollback,
+        };
+        let Reply::Fresh(accepted) =
+            workspaces::create::create(&self.berth, &self.caller, request, None).await.map_err(|e| e.to_string())?
+        else {
+            return Err("a first request is not a replay".to_owned());
+        };
+        self.asked(accepted.run_id, Subject::Workspace(accepted.workspace_id)).await
+    }
+
+    /// The same request again.
+    pub(super) async fn repeat(&self, asked: &Asked) -> Result<Asked, String> {
+        let name = asked.input.get("name").and_then(Value::as_str).ok_or("the input has the name that was asked for")?;
+        self.ask_again(&self.definition, name.to_owned()).await
+    }
+
+    async fn asked(&self, run: RunId, subject: Subject) -> Result<Asked, String> {
+        Ok(Asked { run, input: self.detail(run).await?.run.input, subject })
+    }
+
+    pub(super) async fn detail(&self, run: RunId) -> Result<RunDetail, String> {
+        ProvisioningRuns::get(&self.store, run).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("there is no run {run}"))
+    }
+
+    /// A run that nothing happens to.
+    pub(super) async fn run_clean(&self, asked: &Asked) -> Result<(), String> {
+        let control = Control::new(asked.run, Vec::new(), None);
+        let engine = self.start(&control, |_| {}, Options::default().lease);
+        let ended = self.ended(&control).await;
+        engine.kill().await;
+        match ended? {
+            State::Succeeded => Ok(()),
+            other => Err(format!("a run that nothing happened to is {other:?}\n{}", self.story(asked.run).await)),
+        }
+    }
+
+    /// A process with a worker. Timeouts are generous and back-offs short, unless `tune` says otherwise of the drilled saga.
+    pub(super) fn start(&self, control: &Arc<Control>, tune: impl Fn(&mut Definition), lease: Duration) -> Engine {
+        let drilled: Vec<Arc<dyn Step<Change>>> = all_steps(&self.permissions, &self.backends)
+            .into_iter()
+            .map(|inner| Arc::new(Drilled { inner, control: control.clone() }) as Arc<dyn Step<Change>>)
+            .collect();
+        let mut registry = Registry::default();
+        for definition in definitions() {
+            let is_drilled = definition.id == self.definition.id;
+            let mut definition = patient(definition);
+            if is_drilled {
+                tune(&mut definition);
+            }
+            registry.add(definition, &drilled, steps::on_end).expect("every definition has its code");
+        }
+        let runs = Arc::new(Watched { inner: Arc::new(self.store.clone()), control: control.clone() });
+        let options = Options {
+            lease,
+            // Leases end when a drill says so.
+            renew_every: lease,
+            poll_every: Duration::from_secs(1),
+            keep_for: Duration::from_secs(1),
+            cancel_grace: PATIENCE,
+            task_patience: PATIENCE,
+            jitter: Arc::new(|| 0.5),
+            ..Options::default()
+        };
+        let (worker, handle) = Worker::new(runs, Arc::new(registry), options);
+        *self.awake.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.clone());
+        Engine { task: tokio::spawn(worker.run(CancellationToken::new())), handle }
+    }
+
+    /// Waits until what the store was told about the run is as wanted.
+    pub(super) async fn seen<T>(
+        &self,
+        control: &Control,
+        what: &str,
+        wanted: impl Fn(&super::control::Progress) -> Option<T>,
+    ) -> Result<T, String> {
+        let mut progress = control.progress.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = wanted(&progress.borrow_and_update()) {
+                    return found;
+                }
+                // The sender lives as long as the control.
+                let _ = progress.changed().await;
+            }
+        });
+        match waited.await {
+            Ok(found) => Ok(found),
+            Err(_) => Err(format!("waited in vain for {what}\n{}", self.story(control.run).await)),
+        }
+    }
+
+    pub(super) async fn ended(&self, control: &Control) -> Result<State, String> {
+        self.seen(control, "the end", |p| p.head.as_ref().filter(|h| h.ending.is_some()).map(|h| h.state)).await
+    }
+
+    /// The journal, for whoever reads a failure.
+    pub(super) async fn story(&self, run: RunId) -> String {
+        match self.detail(run).await {
+            Ok(detail) => {
+                let lines = detail.journal.iter().map(|r| format!("  {} {}", r.seq, serde_json::to_string(&r.event).unwrap_or_default()));
+                format!("  {:?}\n{}", detail.run.state, lines.collect::<Vec<_>>().join("\n"))
+            }
+            Err(e) => e,
+        }
+    }
+
+    /// The code behind a step's name.
+    pub(super) fn code(&self, step: usize) -> Arc<dyn Step<Change>> {
+        let action = &self.definition.steps[step].action;
+        let all = all_steps(&self.permissions, &self.backends);
+        all.into_iter().find(|s| s.action() == action).expect("every step has its code")
+    }
+}
+
+fn domain_saga(name: &str) -> Definition {
+    definitions().into_iter().filter(|d| d.id.name == name).max_by_key(|d| d.id.version).expect("Berth has this saga")
+}
+
+fn all_steps(permissions: &Arc<dyn Permissions>, backends: &Arc<FakeBackends>) -> Vec<Arc<dyn Step<Change>>> {
+    let platform: Arc<dyn domain::ports::Backends> = backends.clone();
+    let mut all = steps::all(permissions, &platform);
+    all.extend(sagas::steps(backends));
+    all
+}
+
+/// Hours where the definition has seconds, and milliseconds where it waits: nothing depends on how fast the machine is.
+fn patient(definition: Definition) -> Definition {
+    let mut definition = definition.scaled(0.01);
+    let days = Duration::from_hours(48);
+    (definition.start_within, definition.deadline, definition.hold_for) = (days, days, days);
+    for step in &mut definition.steps {
+        (step.timeout, step.undo_timeout, step.undo_for) = (PATIENCE, PATIENCE, days * 10);
+    }
+    definition
+}
+
+/// The store, with runs pinned to the drilled saga.
+struct Redirect {
+    store: Store,
+    to: Mutex<Option<Definition>>,
+}
+
+impl Redirect {
+    fn pin(&self, run: &mut NewRun) {
+        if let Some(to) = &*self.to.lock().unwrap_or_else(PoisonError::into_inner) {
+            run.definition = to.id.clone();
+            run.total = u32::try_from(to.steps.len()).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+#[async_trait]
+impl Accounts for Redirect {
+    async fn create(&self, mut new: NewAccount) -> Result<Written<()>, StoreError> {
+        self.pin(&mut new.run);
+        Accounts::create(&self.store, new).await
+    }
+
+    async fn get(&self, id: Uuid) -> Result<Option<Account>, StoreError> {
+        Accounts::get(&self.store, id).await
+    }
+
+    async fn list(&self, member: Option<Principal>, page: Page) -> Result<Vec<Account>, StoreError> {
+        Accounts::list(&self.store, member, page).await
+    }
+}
+
+#[async_trait]
+impl Workspaces for Redirect {
+    async fn create(&self, mut new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
+        self.pin(&mut new.run);
+        Workspaces::create(&self.store, new).await
+    }
+
+    async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError> {
+        self.store.room(account, slug).await
+    }
+
+    async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
+        Workspaces::get(&self.store, id).await
+    }
+
+    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
+        self.store.list_by_member(member, filter, page).await
+    }
+
+    async fn list_by_account(
+        &self,
+        account: Uuid,
+        member: Option<Principal>,
+        filter: &WorkspaceFilter,
+        page: Page,
+    ) -> Result<Vec<Workspace>, StoreError> {
+        self.store.list_by_account(account, member, filter, page).await
+    }
+
+    async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError> {
+        self.store.environments(workspace).await
+    }
+
+    async fn backend_workspaces(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, StoreError> {
+        self.store.backend_workspaces(workspace).await
+    }
+
+    async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError> {
+        self.store.memberships(scope, id).await
+    }
+}
