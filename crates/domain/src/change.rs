@@ -12,6 +12,7 @@ pub enum Change {
         workspace_id: Uuid,
         environments: Vec<NewEnvironment>,
     },
+    /// With the rows of backend workspaces in them whose undo a person skipped.
     DeleteEnvironments {
         workspace_id: Uuid,
     },

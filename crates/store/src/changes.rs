@@ -22,6 +22,7 @@ crate::statements! {
         "insert into environments (bucket, id, workspace_id, name, is_default, status, created_at)
          values ($1, $2, $3, $4, $5, 'provisioning', $6)",
     );
+    DELETE_BACKEND_WORKSPACES = shared("delete from backend_workspaces where bucket = $1 and workspace_id = $2");
     DELETE_ENVIRONMENTS = shared("delete from environments where bucket = $1 and workspace_id = $2");
     INSERT_BACKEND_WORKSPACE = shared(
         "insert into backend_workspaces (bucket, id, workspace_id, environment_id, backend, locator, created_at)
@@ -92,6 +93,8 @@ pub(crate) async fn apply(tx: &mut Tx, run: RunId, change: &Change, now: Time) -
             }
         }
         Change::DeleteEnvironments { workspace_id } => {
+            // An undo that a person skipped has left the row of what that person took away.
+            tx.query(&DELETE_BACKEND_WORKSPACES).bind(bucket(*workspace_id)).bind(*workspace_id).execute().await?;
             tx.query(&DELETE_ENVIRONMENTS).bind(bucket(*workspace_id)).bind(*workspace_id).execute().await?;
         }
         Change::InsertBackendWorkspace { id, workspace_id, environment_id, backend, locator } => {

@@ -137,7 +137,7 @@ impl Stage {
     }
 
     pub(super) async fn reached(&self, control: &Control) -> Result<(), String> {
-        tokio::time::timeout(Duration::from_secs(120), control.reached.cancelled())
+        tokio::time::timeout(Duration::from_secs(60), control.reached.cancelled())
             .await
             .map_err(|_| "the attempt that was to be interrupted was never made".to_owned())
     }

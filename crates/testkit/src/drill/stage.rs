@@ -30,7 +30,7 @@ use crate::world::FakeBackends;
 use crate::{Backend, TestDb, sagas};
 
 /// No drill takes this long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every saga there is: Berth's own in all released versions, and those that only drills have.
 ///
@@ -73,14 +73,21 @@ pub(super) struct Engine {
 
 impl Engine {
     /// The process is gone: whatever it was at stops where it is.
-    pub async fn kill(self) {
+    pub async fn kill(mut self) {
         self.task.abort();
         // Aborted tasks are gone when this is.
-        let _aborted = self.task.await;
+        let _aborted = (&mut self.task).await;
     }
 
     pub fn wake(&self) {
         self.handle.wake();
+    }
+}
+
+/// A drill that failed must leave no engine behind to disturb the next one.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
