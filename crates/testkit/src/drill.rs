@@ -8,6 +8,7 @@ mod cases;
 mod control;
 mod engine;
 mod plan;
+mod redirect;
 mod repeats;
 mod snapshot;
 mod stage;

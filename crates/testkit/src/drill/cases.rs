@@ -10,7 +10,7 @@ use saga::{Definition, Event};
 use super::control::{Act, CommitAct, Control, Planned};
 use super::plan::{By, Cause, Drill, Fault, Then, later_failure};
 use super::snapshot::World;
-use super::stage::{Asked, Stage};
+use super::stage::{Asked, PATIENCE, Stage};
 
 /// Longer than any drill, shorter than the patient deadline of two days.
 pub(super) const LEASE: Duration = Duration::from_hours(1);
@@ -57,10 +57,7 @@ impl Stage {
     pub(super) fn turning(&self, step: usize) -> Vec<Planned> {
         match later_failure(&self.definition, step) {
             Some(later) => vec![self.planned(later, false, 1..=u32::MAX, Act::FailForGood)],
-            None => vec![
-                self.planned(step, false, 1..=1, Act::EffectThenLost),
-                self.planned(step, false, 2..=u32::MAX, Act::FailForGood),
-            ],
+            None => vec![self.planned(step, false, 1..=1, Act::EffectThenLost), self.planned(step, false, 2..=u32::MAX, Act::FailForGood)],
         }
     }
 
@@ -131,28 +128,15 @@ impl Stage {
         if let Some(lost) = lost {
             lost.kill().await;
         }
-        self.hit(&control, commit.is_some())?;
+        control.hit(commit.is_some())?;
         self.fault_shows(scene, &name, undo, fault).await?;
         self.over(scene, state, expected).await
     }
 
     pub(super) async fn reached(&self, control: &Control) -> Result<(), String> {
-        tokio::time::timeout(Duration::from_secs(60), control.reached.cancelled())
+        tokio::time::timeout(PATIENCE, control.reached.cancelled())
             .await
             .map_err(|_| "the attempt that was to be interrupted was never made".to_owned())
-    }
-
-    /// The fault hit: the step that it was planned for, and once.
-    pub(super) fn hit(&self, control: &Control, commit: bool) -> Result<(), String> {
-        let missed = control.missed();
-        if !missed.is_empty() {
-            return Err(format!("never happened: {missed:?}"));
-        }
-        let commit_faults = control.progress.borrow().commit_faults;
-        if commit_faults != u32::from(commit) {
-            return Err(format!("{commit_faults} commits went wrong instead of {}", u32::from(commit)));
-        }
-        Ok(())
     }
 
     /// The journal tells of the fault where it can.
@@ -248,7 +232,7 @@ impl Stage {
         }
         let state = self.ended(&control).await?;
         engine.kill().await;
-        self.hit(&control, false)?;
+        control.hit(false)?;
         let detail = self.detail(scene.asked.run).await?;
         if expected == State::Failed && detail.run.turn != Some(Turn::Deadline) {
             return Err(format!("turned by {:?}, not by the deadline", detail.run.turn));
@@ -285,7 +269,7 @@ impl Stage {
         self.resolve(scene, verb, name).await?;
         let state = self.ended(&control).await?;
         engine.kill().await;
-        self.hit(&control, false)?;
+        control.hit(false)?;
         let expected = if undo { State::Failed } else { State::Succeeded };
         if by == By::Retry {
             return self.over(scene, state, expected).await;

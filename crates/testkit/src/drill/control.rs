@@ -114,8 +114,24 @@ impl Control {
         self.plan[found].act
     }
 
+    /// The fault hit: the step that it was planned for, and the commit, if one was to go wrong.
+    ///
+    /// # Errors
+    /// What did not happen.
+    pub fn hit(&self, commit: bool) -> Result<(), String> {
+        let missed = self.missed();
+        if !missed.is_empty() {
+            return Err(format!("never happened: {missed:?}"));
+        }
+        let commit_faults = self.progress.borrow().commit_faults;
+        if commit_faults != u32::from(commit) {
+            return Err(format!("{commit_faults} commits went wrong instead of {}", u32::from(commit)));
+        }
+        Ok(())
+    }
+
     /// Planned acts that never happened.
-    pub fn missed(&self) -> Vec<Planned> {
+    fn missed(&self) -> Vec<Planned> {
         let seen = self.seen();
         self.plan.iter().enumerate().filter(|(i, _)| !seen.hits.contains_key(i)).map(|(_, p)| p.clone()).collect()
     }

@@ -72,21 +72,49 @@ pub enum Cause {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drill {
-    Run { step: usize, fault: Fault, then: Then },
-    Undo { step: usize, fault: Fault },
-    RunTwice { step: usize, at_once: bool },
-    UndoTwice { step: usize, at_once: bool },
+    Run {
+        step: usize,
+        fault: Fault,
+        then: Then,
+    },
+    Undo {
+        step: usize,
+        fault: Fault,
+    },
+    RunTwice {
+        step: usize,
+        at_once: bool,
+    },
+    UndoTwice {
+        step: usize,
+        at_once: bool,
+    },
     /// A copy of the forward call is at work while the undo is.
-    UndoDuringRun { step: usize },
+    UndoDuringRun {
+        step: usize,
+    },
     /// A copy of the forward call arrives after `undone`.
-    RunAfterUndone { step: usize },
+    RunAfterUndone {
+        step: usize,
+    },
     /// A copy of the undo arrives after a retried run has succeeded.
-    LateUndo { step: usize },
+    LateUndo {
+        step: usize,
+    },
     /// The undo fails for good, and a person resolves it.
-    StuckUndo { step: usize, by: By },
+    StuckUndo {
+        step: usize,
+        by: By,
+    },
     /// A step after the pivot fails for good, and a person resolves it.
-    StuckStep { step: usize, by: By },
-    Interrupted { step: usize, cause: Cause },
+    StuckStep {
+        step: usize,
+        by: By,
+    },
+    Interrupted {
+        step: usize,
+        cause: Cause,
+    },
 }
 
 fn has_undo(definition: &Definition, step: usize) -> bool {

@@ -23,7 +23,7 @@ impl Stage {
         let engine = self.start(&control, |_| {}, LEASE);
         let state = self.ended(&control).await?;
         engine.kill().await;
-        self.hit(&control, false)?;
+        control.hit(false)?;
         self.over(scene, state, if undo { State::Failed } else { State::Succeeded }).await
     }
 
@@ -33,7 +33,7 @@ impl Stage {
         let engine = self.start(&control, |_| {}, LEASE);
         let state = self.ended(&control).await?;
         engine.kill().await;
-        self.hit(&control, false)?;
+        control.hit(false)?;
         if state == State::Failed { Ok(control) } else { Err(format!("ended {state:?}, not Failed")) }
     }
 
@@ -127,7 +127,8 @@ impl Stage {
         let counted = counts.by_state.iter().any(|(state, n)| *state == State::Stuck && *n == 1);
         let view = domain::runs::get(&self.berth, &self.caller, scene.asked.run).await.map_err(|e| e.to_string())?;
         let definition = &self.definition;
-        let viewed = view.state.as_ref().is_some_and(|s| s.state(definition, view.now) == State::Stuck && s.stuck_steps(definition).len() == 1);
+        let viewed =
+            view.state.as_ref().is_some_and(|s| s.state(definition, view.now) == State::Stuck && s.stuck_steps(definition).len() == 1);
         if row == State::Stuck && counted && viewed {
             return Ok(());
         }

@@ -25,10 +25,8 @@ static WORKSPACES: Statement = Statement::shared(
 static ALIASES: Statement = Statement::shared("drill aliases", "select account_id, folded_name, workspace_id from workspace_aliases");
 static ENVIRONMENTS: Statement =
     Statement::shared("drill environments", "select id, workspace_id, name, is_default, status from environments");
-static BACKEND_WORKSPACES: Statement = Statement::shared(
-    "drill backend workspaces",
-    "select id, workspace_id, environment_id, backend, locator from backend_workspaces",
-);
+static BACKEND_WORKSPACES: Statement =
+    Statement::shared("drill backend workspaces", "select id, workspace_id, environment_id, backend, locator from backend_workspaces");
 static MEMBERSHIPS: Statement =
     Statement::shared("drill memberships", "select scope, scope_id, principal_kind, principal_id, role from memberships");
 static QUOTA: Statement = Statement::shared("drill quota", "select account_id, workspaces_live, workspaces_max from account_heads");
@@ -73,9 +71,11 @@ impl World {
         for kind in ["platform", "account", "workspace", "environment"] {
             let filter = Filter { resource_kind: kind.to_owned(), resource_id: None, relation: None, subject: None };
             let found = permissions.read(&filter).await.expect("relationships can be read");
-            lines.extend(found.into_iter().filter(|r| r.relation != "sealed").map(|r| {
-                format!("relationship {}:{}#{}@{}:{}", r.resource.kind, r.resource.id, r.relation, r.subject.kind, r.subject.id)
-            }));
+            lines.extend(
+                found.into_iter().filter(|r| r.relation != "sealed").map(|r| {
+                    format!("relationship {}:{}#{}@{}:{}", r.resource.kind, r.resource.id, r.relation, r.subject.kind, r.subject.id)
+                }),
+            );
         }
         let mut tx = db.read().await.expect("the database can be read");
         let account = ["id:u", "name:s", "slug:s", "status:s", "created_by_id:u", "run_id:u", "permissions_token:token", "revision:i"];

@@ -1,23 +1,19 @@
 //! Where a saga is drilled: one database with a bystander in it, an account to work in, and engines that come and go.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use domain::berth::{Region, Reply, Settings};
 use domain::change::Subject;
-use domain::model::{Account, BackendWorkspace, Environment, Membership, RunDetail, Scope, TenancyModel, Workspace};
+use domain::model::{RunDetail, TenancyModel};
 use domain::permissions::{Object, Permissions, Relationship, Update};
-use domain::ports::{
-    Accounts, CreateWorkspace, Ids, NewAccount, NewRun, NewWorkspace, Page, ProvisioningRuns, Room, Slug, Wake, WorkspaceFilter, Workspaces,
-    Written,
-};
+use domain::ports::{Ids, ProvisioningRuns, Wake};
 use domain::{Berth, Caller, Change, Principal, PrincipalKind, accounts, ids, steps, workspaces};
 use providers::permissions::Embedded;
 use saga::definition::load;
 use saga::ports::{OnFailure, State};
 use saga::worker::{Handle, Options, Worker};
-use saga::{CancellationToken, Definition, Registry, RunId, Step, StoreError};
+use saga::{CancellationToken, Definition, Registry, RunId, Step};
 use serde_json::Value;
 use store::Store;
 use tokio::task::JoinHandle;
@@ -25,21 +21,25 @@ use uuid::Uuid;
 
 use super::control::{Control, Drilled};
 use super::engine::Watched;
+use super::redirect::Redirect;
 use super::snapshot::{Difference, World};
 use crate::world::FakeBackends;
 use crate::{Backend, TestDb, sagas};
 
 /// No drill takes this long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every saga there is: Berth's own in all released versions, and those that only drills have.
 ///
 /// # Panics
 /// If one of them cannot be loaded.
 #[must_use]
-pub fn definitions() -> Vec<Definition> {
-    let files = steps::DEFINITIONS.iter().chain(sagas::DEFINITIONS);
-    files.map(|(file, text)| load(file, text).expect("a definition that loads")).collect()
+pub fn definitions() -> &'static [Definition] {
+    static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
+        let files = steps::DEFINITIONS.iter().chain(sagas::DEFINITIONS);
+        files.map(|(file, text)| load(file, text).expect("a definition that loads")).collect()
+    });
+    &DEFINITIONS
 }
 
 pub struct Stage {
@@ -150,9 +150,9 @@ impl Stage {
         let mut sagas = Registry::default();
         for definition in definitions() {
             let all = all_steps(&permissions, &backends);
-            sagas.add(definition, &all, steps::on_end).expect("every definition has its code");
+            sagas.add(definition.clone(), &all, steps::on_end).expect("every definition has its code");
         }
-        let (runs, redirect) = (Arc::new(store.clone()), Arc::new(Redirect { store: store.clone(), to: Mutex::default() }));
+        let (runs, redirect) = (Arc::new(store.clone()), Arc::new(Redirect::new(store.clone())));
         let berth = Berth {
             accounts: redirect.clone(),
             workspaces: redirect.clone(),
@@ -186,17 +186,17 @@ impl Stage {
         };
         for _ in 0..2 {
             // The bystander's account, then the one that is worked in.
-            let account = stage.ask_for(&domain_saga(accounts::SAGA)).await?;
+            let account = stage.ask_for(domain_saga(accounts::SAGA)).await?;
             stage.run_clean(&account).await?;
             let Subject::Account(id) = account.subject else { return Err("an account's run is about it".to_owned()) };
             if stage.account.is_nil() {
                 stage.account = id;
-                let workspace = stage.ask_for(&domain_saga(workspaces::create::SAGA)).await?;
+                let workspace = stage.ask_for(domain_saga(workspaces::create::SAGA)).await?;
                 stage.run_clean(&workspace).await?;
             }
             stage.account = id;
         }
-        *redirect.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(definition);
+        redirect.to(definition);
         let before = stage.look().await;
         let asked = stage.ask().await?;
         stage.run_clean(&asked).await?;
@@ -283,7 +283,7 @@ impl Stage {
         let mut registry = Registry::default();
         for definition in definitions() {
             let is_drilled = definition.id == self.definition.id;
-            let mut definition = patient(definition);
+            let mut definition = patient(definition.clone());
             if is_drilled {
                 tune(&mut definition);
             }
@@ -314,7 +314,7 @@ impl Stage {
         wanted: impl Fn(&super::control::Progress) -> Option<T>,
     ) -> Result<T, String> {
         let mut progress = control.progress.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let waiting = tokio::time::timeout(PATIENCE, async {
             loop {
                 if let Some(found) = wanted(&progress.borrow_and_update()) {
                     return found;
@@ -323,7 +323,7 @@ impl Stage {
                 let _ = progress.changed().await;
             }
         });
-        match waited.await {
+        match waiting.await {
             Ok(found) => Ok(found),
             Err(_) => Err(format!("waited in vain for {what}\n{}", self.story(control.run).await)),
         }
@@ -352,8 +352,8 @@ impl Stage {
     }
 }
 
-fn domain_saga(name: &str) -> Definition {
-    definitions().into_iter().filter(|d| d.id.name == name).max_by_key(|d| d.id.version).expect("Berth has this saga")
+fn domain_saga(name: &str) -> &'static Definition {
+    definitions().iter().filter(|d| d.id.name == name).max_by_key(|d| d.id.version).expect("Berth has this saga")
 }
 
 fn all_steps(permissions: &Arc<dyn Permissions>, backends: &Arc<FakeBackends>) -> Vec<Arc<dyn Step<Change>>> {
@@ -372,77 +372,4 @@ fn patient(definition: Definition) -> Definition {
         (step.timeout, step.undo_timeout, step.undo_for) = (PATIENCE, PATIENCE, days * 10);
     }
     definition
-}
-
-/// The store, with runs pinned to the drilled saga.
-struct Redirect {
-    store: Store,
-    to: Mutex<Option<Definition>>,
-}
-
-impl Redirect {
-    fn pin(&self, run: &mut NewRun) {
-        if let Some(to) = &*self.to.lock().unwrap_or_else(PoisonError::into_inner) {
-            run.definition = to.id.clone();
-            run.total = u32::try_from(to.steps.len()).unwrap_or(u32::MAX);
-        }
-    }
-}
-
-#[async_trait]
-impl Accounts for Redirect {
-    async fn create(&self, mut new: NewAccount) -> Result<Written<()>, StoreError> {
-        self.pin(&mut new.run);
-        Accounts::create(&self.store, new).await
-    }
-
-    async fn get(&self, id: Uuid) -> Result<Option<Account>, StoreError> {
-        Accounts::get(&self.store, id).await
-    }
-
-    async fn list(&self, member: Option<Principal>, page: Page) -> Result<Vec<Account>, StoreError> {
-        Accounts::list(&self.store, member, page).await
-    }
-}
-
-#[async_trait]
-impl Workspaces for Redirect {
-    async fn create(&self, mut new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
-        self.pin(&mut new.run);
-        Workspaces::create(&self.store, new).await
-    }
-
-    async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError> {
-        self.store.room(account, slug).await
-    }
-
-    async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
-        Workspaces::get(&self.store, id).await
-    }
-
-    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
-        self.store.list_by_member(member, filter, page).await
-    }
-
-    async fn list_by_account(
-        &self,
-        account: Uuid,
-        member: Option<Principal>,
-        filter: &WorkspaceFilter,
-        page: Page,
-    ) -> Result<Vec<Workspace>, StoreError> {
-        self.store.list_by_account(account, member, filter, page).await
-    }
-
-    async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError> {
-        self.store.environments(workspace).await
-    }
-
-    async fn backend_workspaces(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, StoreError> {
-        self.store.backend_workspaces(workspace).await
-    }
-
-    async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError> {
-        self.store.memberships(scope, id).await
-    }
 }

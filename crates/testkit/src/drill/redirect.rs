@@ -1,0 +1,93 @@
+//! Between the use cases and the store: pins the runs that they ask for to the drilled saga, whichever its version is.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use domain::Principal;
+use domain::model::{Account, BackendWorkspace, Environment, Membership, Scope, Workspace};
+use domain::ports::{Accounts, CreateWorkspace, NewAccount, NewRun, NewWorkspace, Page, Room, Slug, WorkspaceFilter, Workspaces, Written};
+use saga::{Definition, StoreError};
+use store::Store;
+use uuid::Uuid;
+
+/// The store, with runs pinned to the drilled saga.
+pub(super) struct Redirect {
+    store: Store,
+    to: Mutex<Option<Definition>>,
+}
+
+impl Redirect {
+    pub fn new(store: Store) -> Self {
+        Self { store, to: Mutex::default() }
+    }
+
+    /// From now on.
+    pub fn to(&self, definition: Definition) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(definition);
+    }
+
+    fn pin(&self, run: &mut NewRun) {
+        if let Some(to) = &*self.to.lock().unwrap_or_else(PoisonError::into_inner) {
+            run.definition = to.id.clone();
+            run.total = u32::try_from(to.steps.len()).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+#[async_trait]
+impl Accounts for Redirect {
+    async fn create(&self, mut new: NewAccount) -> Result<Written<()>, StoreError> {
+        self.pin(&mut new.run);
+        Accounts::create(&self.store, new).await
+    }
+
+    async fn get(&self, id: Uuid) -> Result<Option<Account>, StoreError> {
+        Accounts::get(&self.store, id).await
+    }
+
+    async fn list(&self, member: Option<Principal>, page: Page) -> Result<Vec<Account>, StoreError> {
+        Accounts::list(&self.store, member, page).await
+    }
+}
+
+#[async_trait]
+impl Workspaces for Redirect {
+    async fn create(&self, mut new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
+        self.pin(&mut new.run);
+        Workspaces::create(&self.store, new).await
+    }
+
+    async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError> {
+        self.store.room(account, slug).await
+    }
+
+    async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
+        Workspaces::get(&self.store, id).await
+    }
+
+    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
+        self.store.list_by_member(member, filter, page).await
+    }
+
+    async fn list_by_account(
+        &self,
+        account: Uuid,
+        member: Option<Principal>,
+        filter: &WorkspaceFilter,
+        page: Page,
+    ) -> Result<Vec<Workspace>, StoreError> {
+        self.store.list_by_account(account, member, filter, page).await
+    }
+
+    async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError> {
+        self.store.environments(workspace).await
+    }
+
+    async fn backend_workspaces(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, StoreError> {
+        self.store.backend_workspaces(workspace).await
+    }
+
+    async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError> {
+        self.store.memberships(scope, id).await
+    }
+}
