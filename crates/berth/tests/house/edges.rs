@@ -21,7 +21,7 @@ const EDGES: &[(&str, &str, &str)] = &[
     ("store", "domain", "implements its storing ports"),
     ("store", "saga", "implements the engine's `Runs`"),
     ("testkit", "domain", "fakes and drills speak its ports"),
-    ("testkit", "providers", "drills check permissions with the embedded evaluator"),
+    ("testkit", "providers", "drills check permissions with the embedded evaluator; workers are killed at work on the local backend"),
     ("testkit", "saga", "drills run the engine"),
     ("testkit", "store", "opens stores on fresh databases; nothing but tests uses testkit"),
 ];
@@ -32,7 +32,6 @@ const TEST_EDGES: &[(&str, &str, &str)] = &[
     ("api", "testkit", "a manual clock and scripted ports"),
     ("berth", "testkit", "drives the real process"),
     ("store", "testkit", "conformance on both databases"),
-    ("testkit", "providers", "workers are killed while they work on the real local backend"),
 ];
 
 /// Crates of others that may not be used everywhere: name, by whom (tests included), why.
