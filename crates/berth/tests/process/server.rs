@@ -104,7 +104,8 @@ impl Server {
     /// Long-polls a run until it has ended.
     pub async fn ended(&self, run: &str) -> Value {
         let path = format!("/v1/provisioning-runs/{run}");
-        tokio::time::timeout(PATIENCE, async {
+        let mut last = Value::Null;
+        let ends = tokio::time::timeout(PATIENCE, async {
             let mut tag: Option<String> = None;
             loop {
                 let mut request = self.request(Method::GET, &format!("{path}?wait=10s"));
@@ -118,13 +119,15 @@ impl Server {
                 tag = response.headers().get("etag").map(|t| t.to_str().unwrap().to_owned());
                 let (status, body) = answer(response).await;
                 assert_eq!(status, StatusCode::OK, "{body}");
-                if body["terminal"] == true {
-                    return body;
+                let ended = body["terminal"] == true;
+                last = body;
+                if ended {
+                    return;
                 }
             }
-        })
-        .await
-        .expect("the run ends")
+        });
+        assert!(ends.await.is_ok(), "the run does not end: {last:#}");
+        last
     }
 
     pub fn signal(&self, signal: Signal) {
