@@ -19,8 +19,6 @@ section! {
         body_limit: Size = Size(1024 * 1024),
         /// How long a request's body may take to arrive; a slower one is answered 408.
         body_timeout: Period = Period::seconds(15),
-        /// How long an answer may take, long polls apart; after it the request is answered 503.
-        request_timeout: Period = Period::seconds(30),
         /// Addresses of proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<IpAddr> = Vec::new(),
     }
