@@ -13,6 +13,17 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else need sudo "Run 'make test' as root, or install sudo."; sudo "$@"; fi
 }
 
+# Installs Debian packages where a test of their presence fails: what to do without apt-get, the packages, the test.
+packages() {
+  local otherwise=$1 names=$2
+  shift 2
+  "$@" >/dev/null 2>&1 && return
+  need apt-get "$otherwise"
+  as_root apt-get update -q >&2
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $names >&2
+}
+
 # folder NAME-VERSION, then the command that fills the folder it is given.
 install_once() {
   local place="target/tools/$1" new="target/tools/.new-$1"
@@ -28,13 +39,13 @@ install_once() {
 }
 
 venv() { # requirements file, folder
-  need python3 "On Debian: apt-get install python3 python3-venv"
-  python3 -m venv "$2" || { echo "berth: python3 cannot make a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; }
+  packages "Install Python 3 with venv." "python3 python3-venv" python3 -c 'import ensurepip, venv'
+  python3 -m venv "$2"
   "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$1" >&2
 }
 
 npm_ci() { # folder with package.json and package-lock.json, folder
-  need npm "On Debian: apt-get install nodejs npm"
+  packages "Install Node.js with npm." "nodejs npm" npm --version
   cp "$1/package.json" "$1/package-lock.json" "$2/"
   (cd "$2" && npm ci --silent --ignore-scripts --no-audit --no-fund >&2)
 }
@@ -46,8 +57,7 @@ postgres() {
     if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
       echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
     fi
-    as_root apt-get update -q >&2
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y postgresql-15 >&2
+    packages "" postgresql-15 test -x /usr/lib/postgresql/15/bin/initdb
   fi
   echo /usr/lib/postgresql/15/bin
 }
