@@ -14,7 +14,6 @@ use crate::model::{
     Account, BackendWorkspace, Environment, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel, Workspace,
     WorkspaceStatus,
 };
-use crate::permissions::Relationship;
 use crate::{Principal, PrincipalKind};
 
 /// Makes ids; randomness and time are behind it.
@@ -369,6 +368,3 @@ pub trait Backends: Send + Sync + 'static {
     /// Proves that the workspace's own credentials open it.
     async fn login(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError>;
 }
-
-/// Relationships that a grant step is to write; journaled as part of the run's input.
-pub type Tuples = Vec<Relationship>;

@@ -51,11 +51,3 @@ fn retry_at(definition: &Definition, state: &RunState, step: usize, last: Last, 
     let allowed = endless || of.retry.attempts.is_none_or(|max| counted < max);
     allowed.then(|| now + of.retry.backoff.wait(counted, jitter))
 }
-
-impl RunState {
-    /// Whether a step that is open must go on even when the run wants to leave: it decides, and may have decided.
-    #[must_use]
-    pub fn is_open_pivot(&self, definition: &Definition, step: usize) -> bool {
-        definition.pivot == Pivot::Step(step)
-    }
-}
