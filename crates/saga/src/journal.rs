@@ -199,7 +199,7 @@ pub enum Event {
     },
     /// A new owner took the run: the tasks of earlier ones are gone.
     Resumed {
-        worker: String,
+        epoch: i64,
     },
     Requested {
         verb: Verb,

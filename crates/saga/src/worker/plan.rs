@@ -39,11 +39,11 @@ pub(super) fn plan<C: Clone>(
     state: &RunState,
     news: &[News<C>],
     requests: &[Request],
-    around: (&str, Time, &dyn Fn() -> f64),
+    around: (i64, Time, &dyn Fn() -> f64),
     may_launch: impl Fn(usize) -> bool,
 ) -> Plan<C> {
     let definition = &*saga.definition;
-    let (worker, now, jitter) = around;
+    let (epoch, now, jitter) = around;
     let mut plan = Plan {
         state: state.clone(),
         records: Vec::new(),
@@ -55,7 +55,7 @@ pub(super) fn plan<C: Clone>(
         blocked: false,
     };
     for item in news {
-        let (event, change) = event_of(saga, &plan.state, item, (worker, now, jitter()));
+        let (event, change) = event_of(saga, &plan.state, item, (epoch, now, jitter()));
         if let Some(event) = event {
             plan.records.push(plan.state.journal(definition, event, now));
             plan.changes.extend(change);
@@ -73,9 +73,9 @@ pub(super) fn plan<C: Clone>(
     plan
 }
 
-fn event_of<C: Clone>(saga: &Saga<C>, state: &RunState, news: &News<C>, around: (&str, Time, f64)) -> (Option<Event>, Option<C>) {
+fn event_of<C: Clone>(saga: &Saga<C>, state: &RunState, news: &News<C>, around: (i64, Time, f64)) -> (Option<Event>, Option<C>) {
     let definition = &*saga.definition;
-    let (worker, now, jitter) = around;
+    let (epoch, now, jitter) = around;
     match news {
         News::Returned { launch, returned, stopped } if is_open(state, *launch) => match returned {
             Returned::Forward(outcome) => forward_event(saga, state, *launch, outcome, stopped.as_ref(), now, jitter),
@@ -99,7 +99,7 @@ fn event_of<C: Clone>(saga: &Saga<C>, state: &RunState, news: &News<C>, around: 
         News::NotReturned { step } if !state.steps[*step].not_returned => {
             (Some(Event::TaskNotReturned { step: definition.steps[*step].name.clone() }), None)
         }
-        News::ReturnedLate if state.steps.iter().any(|s| s.not_returned) => (Some(Event::Resumed { worker: worker.to_owned() }), None),
+        News::ReturnedLate if state.steps.iter().any(|s| s.not_returned) => (Some(Event::Resumed { epoch }), None),
         // An attempt that was journaled as unknown before its task returned: what it came to is no longer asked.
         News::Returned { .. } | News::Unknown { .. } | News::NotReturned { .. } | News::ReturnedLate => (None, None),
     }

@@ -82,7 +82,7 @@ fn play(sim: &mut Sim, next: &Move) {
         }
         Move::Returns if !sim.busy.is_empty() => {
             sim.busy.clear();
-            sim.record(Event::Resumed { worker: "the same".into() });
+            sim.record(Event::Resumed { epoch: 2 });
         }
         _ => {}
     }
@@ -110,7 +110,7 @@ proptest! {
         }
         if !sim.busy.is_empty() && sim.rules.ended.is_none() {
             sim.busy.clear();
-            sim.record(Event::Resumed { worker: "another".into() });
+            sim.record(Event::Resumed { epoch: 2 });
         }
         if sim.rules.ended.is_none() {
             sim.settle(|_, _, _| Answer::Succeed);

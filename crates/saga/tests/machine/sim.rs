@@ -134,7 +134,7 @@ impl Sim {
         self.busy.clear();
         self.state = fold(&self.definition, T0, self.on_failure, &self.journal());
         if self.state.steps.iter().any(|s| s.not_returned) {
-            self.record(Event::Resumed { worker: "the next".into() });
+            self.record(Event::Resumed { epoch: 2 });
         }
         for (step, undo) in self.rules.open() {
             self.answer(step, undo, if undo { Answer::Fail } else { Answer::Unknown });

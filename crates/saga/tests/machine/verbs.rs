@@ -216,6 +216,6 @@ fn a_task_that_does_not_return_makes_the_run_stuck_and_its_undo_wait() {
     sim.advance();
     assert_eq!(sim.open(), [], "the barrier holds");
     sim.busy.clear();
-    sim.record(Event::Resumed { worker: "another".into() });
+    sim.record(Event::Resumed { epoch: 2 });
     assert_eq!(sim.settle(|_, _, _| Answer::Succeed), Ending::Failed);
 }

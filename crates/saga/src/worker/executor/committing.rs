@@ -17,10 +17,9 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         loop {
             let now = self.clock.now();
             let (run, shared) = (self.facts.run, self.shared.clone());
-            let worker = self.epoch.to_string();
             let jitter = &*shared.options.jitter;
             let may_launch = |step: usize| !draining && !shared.tasks.is_busy(run, step);
-            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (&worker, now, jitter), may_launch);
+            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (self.epoch, now, jitter), may_launch);
             if let Some(ending) = plan.ended {
                 plan.changes.extend((self.saga.on_end)(run, &self.input, ending));
             }
