@@ -6,8 +6,10 @@
 
 mod chain;
 mod draft;
+mod link;
 
 pub use chain::{FirstBad, seal, verify};
+pub use link::Link;
 
 use saga::{RunId, Time};
 use serde::{Deserialize, Serialize};

@@ -126,9 +126,14 @@ fn hash_of(entry: &Entry, previous: &[u8; 32]) -> [u8; 32] {
         .chain_update(entry.account_id.as_bytes())
         .chain_update(entry.seq.to_be_bytes())
         .chain_update(previous)
-        .chain_update(Sha256::digest(body(entry)))
+        .chain_update(body_sha256(entry))
         .finalize()
         .into()
+}
+
+/// SHA-256 over the entry's body.
+pub(super) fn body_sha256(entry: &Entry) -> [u8; 32] {
+    Sha256::digest(body(entry)).into()
 }
 
 /// The RFC 8785 form of the entry without `previous` and `hash`, personal values as their HMACs.
@@ -150,7 +155,7 @@ fn hmac(key: &[u8; 32], value: &str) -> String {
     hex(&mac.finalize().into_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
 }
