@@ -8,6 +8,7 @@ mod body;
 mod caller;
 mod cursor;
 mod document;
+mod freezes;
 mod health;
 mod idempotency;
 mod index;

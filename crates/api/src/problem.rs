@@ -81,6 +81,8 @@ codes! {
         "Wait for the run at `run_url` to end, or cancel it.";
     VerbConflict = 409 "verb_conflict": "The run's state does not allow this",
         "Read the run and see which verb fits its state.";
+    WorkspaceFrozen = 423 "workspace_frozen": "The workspace is frozen",
+        "Have the freezes that `freezes` lists lifted by who set them, or wait until they expire.";
     IdempotencyKeyBusy = 409 "idempotency_key_busy": "A request with this Idempotency-Key is still being served",
         "Send the same request again in a moment; it will be answered like the first.";
     BodyTooLarge = 413 "body_too_large": "The body is too large",
@@ -225,6 +227,9 @@ pub struct ProblemBody {
     /// With `run_in_progress`: the run that is in the way.
     #[schema(nullable = false, format = "uri-reference")]
     run_url: Option<String>,
+    /// With `workspace_frozen`: the freezes in force.
+    #[schema(nullable = false)]
+    freezes: Option<Vec<crate::freezes::Freeze>>,
 }
 
 fn words() -> Object {

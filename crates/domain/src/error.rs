@@ -2,6 +2,7 @@
 
 use saga::{RunId, StoreError};
 
+use crate::model::Freeze;
 use crate::permissions::PermissionsError;
 
 /// One thing wrong with a request, where it stands and what would be right.
@@ -37,6 +38,9 @@ pub enum Error {
     /// One mutating run per workspace at a time.
     #[error("run {run} is still at work on this workspace")]
     RunInProgress { run: RunId },
+    /// Freezes shut the workspace; 423.
+    #[error("the workspace is frozen")]
+    Frozen { freezes: Vec<Freeze> },
     /// The run's journal rules the verb out.
     #[error("{detail}")]
     VerbConflict { detail: String },

@@ -1,5 +1,7 @@
 //! The nouns of `product.md` as they are stored.
 
+use std::collections::BTreeMap;
+
 use saga::definition::DefinitionId;
 use saga::journal::{Ending, Record, Turn};
 use saga::ports::{OnFailure, State, WaitingFor};
@@ -54,6 +56,35 @@ impl Role {
 }
 
 words!(Scope { Account = "account", Workspace = "workspace" });
+words!(
+    /// Who shuts a workspace: a set of freezes holds at most one of each.
+    FreezeSource {
+        AccountAdmin = "account_admin",
+        Billing = "billing",
+        Platform = "platform",
+        Security = "security",
+        Legal = "legal",
+        Deletion = "deletion",
+    }
+);
+words!(
+    /// How far a freeze shuts: `blocked` beats `read_only`.
+    FreezeMode { ReadOnly = "read_only", Blocked = "blocked" }
+);
+
+/// A reason, with a source, for which a workspace is shut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    pub source: FreezeSource,
+    pub mode: FreezeMode,
+    /// Free, `[a-z0-9_]{1,64}`; gives no right.
+    pub code: String,
+    pub note: Option<String>,
+    pub created_by: Principal,
+    pub created_at: Time,
+    /// From then on, by database time, it is in force no more.
+    pub expires_at: Option<Time>,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
@@ -86,8 +117,26 @@ pub struct Workspace {
     /// Raised by every change of the row; the `ETag`.
     pub revision: i64,
     pub permissions_token: Option<String>,
-    /// The latest run.
+    /// The latest run that owned the workspace.
     pub run_id: RunId,
+    /// The run that made its backend workspaces, whose marks they bear.
+    pub made_by: RunId,
+    pub labels: BTreeMap<String, String>,
+    /// While it is set the workspace cannot be deleted.
+    pub termination_protection: bool,
+    /// The freezes in force when the row was read, by source.
+    pub freezes: Vec<Freeze>,
+    /// Raised by every change of the set of freezes.
+    pub freeze_revision: i64,
+    /// The revision that the backends were last brought to.
+    pub freeze_applied: i64,
+    /// Of a deleted workspace: what a restore makes of it.
+    pub status_before: Option<WorkspaceStatus>,
+    pub deleted_at: Option<Time>,
+    /// From then on a deleted workspace is purged.
+    pub purge_at: Option<Time>,
+    /// All that it had is gone; the row stays for its runs and its audit entries.
+    pub purged_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use saga::definition::DefinitionId;
@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::audit::{Draft, Entry};
 use crate::model::{
-    Account, BackendWorkspace, Environment, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel, Workspace,
-    WorkspaceStatus,
+    Account, BackendWorkspace, Environment, Freeze, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel,
+    Workspace, WorkspaceStatus,
 };
 use crate::{Principal, PrincipalKind};
 
@@ -85,6 +85,8 @@ pub struct NewRun {
     pub account_id: Uuid,
     pub workspace_id: Option<Uuid>,
     pub retry_of: Option<RunId>,
+    /// Owns its workspace or account: at most one such run of it is alive. Others run beside it.
+    pub exclusive: bool,
     pub input: Value,
     pub on_failure: OnFailure,
     /// How many steps the definition has.
@@ -117,6 +119,8 @@ pub struct NewWorkspace {
     pub slug: Slug,
     pub region: String,
     pub tenancy_model: TenancyModel,
+    pub labels: BTreeMap<String, String>,
+    pub termination_protection: bool,
     pub created_by: Principal,
     /// The creator's role: `owner` for a user, `admin` for a service account.
     pub role: crate::model::Role,
@@ -192,6 +196,8 @@ pub enum RetryAnswer {
     AccountNotActive {
         status: Option<crate::model::AccountStatus>,
     },
+    /// The workspace's gate is shut.
+    Frozen(Vec<Freeze>),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -256,6 +262,8 @@ pub struct RunFilter {
 pub struct NewRequest {
     pub id: Uuid,
     pub run: RunId,
+    /// The workspace whose gate the verb has to pass; `None` for those that are exempt.
+    pub gate: Option<Uuid>,
     pub verb: Verb,
     pub step: Option<String>,
     pub actor: Principal,
@@ -269,6 +277,8 @@ pub enum RequestAnswer {
     Requested,
     /// The run has ended in the meantime.
     Ended,
+    /// The workspace's gate is shut.
+    Frozen(Vec<Freeze>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -220,6 +220,8 @@ async fn hand_over(
     let new = NewRequest {
         id: berth.ids.within(run.account_id),
         run: run.id,
+        // Leaving is always allowed; going on is a change like others.
+        gate: run.workspace_id.filter(|_| matches!(verb, Verb::Retry | Verb::Skip)),
         verb,
         step,
         actor: caller.principal,
@@ -233,6 +235,7 @@ async fn hand_over(
             berth.wake.wake();
             Ok(Reply::Fresh(requested))
         }
+        Reply::Fresh(RequestAnswer::Frozen(freezes)) => Err(Error::Frozen { freezes }),
         Reply::Fresh(RequestAnswer::Ended) => {
             Err(Error::VerbConflict { detail: format!("The run has ended in the meantime; there is nothing to {}.", word(verb)) })
         }

@@ -25,8 +25,8 @@ crate::statements! {
     DELETE_BACKEND_WORKSPACES = shared("delete from backend_workspaces where bucket = $1 and workspace_id = $2");
     DELETE_ENVIRONMENTS = shared("delete from environments where bucket = $1 and workspace_id = $2");
     INSERT_BACKEND_WORKSPACE = shared(
-        "insert into backend_workspaces (bucket, id, workspace_id, environment_id, backend, locator, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into backend_workspaces (bucket, id, workspace_id, environment_id, backend, locator, created_at, login_open, login_revision)
+         values ($1, $2, $3, $4, $5, $6, $7, true, 0)",
     );
     DELETE_BACKEND_WORKSPACE = shared("delete from backend_workspaces where bucket = $1 and id = $2");
     KEEP_WORKSPACE_TOKEN = shared(

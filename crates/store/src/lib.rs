@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod changes;
 pub mod db;
+mod gates;
 mod heads;
 mod idempotency;
 mod memberships;
@@ -46,6 +47,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         audit::STATEMENTS,
         changes::STATEMENTS,
         db::STATEMENTS,
+        gates::STATEMENTS,
         heads::STATEMENTS,
         idempotency::STATEMENTS,
         memberships::STATEMENTS,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::db::{Error, Keys, Rank, Row, Tx};
-use crate::{Store, audit, idempotency, words};
+use crate::{Store, audit, gates, idempotency, words};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -30,9 +30,9 @@ crate::statements! {
     INSERT = shared(
         "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, retry_of, retried_by,
            input, on_failure, exclusive, trace, created_by_kind, created_by_id, created_at, updated_at, version, state, waiting_for,
-           ending, turned, done, total, deadline_at, terminal, owner, epoch, requested, turn, due_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, null, $9, $10, true, $11, $12, $13, $14, $14, 1, 'pending', null,
-           null, null, 0, $15, null, false, null, 0, false, $16, $14)",
+           ending, turned, done, total, deadline_at, terminal, owner, epoch, requested, turn, due_at, parked)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, null, $9, $10, $17, $11, $12, $13, $14, $14, 1, 'pending', null,
+           null, null, 0, $15, null, false, null, 0, false, $16, $14, false)",
     );
     GET = shared(select!("where bucket = $1 and id = $2"));
     LIST = split(
@@ -94,6 +94,7 @@ pub(crate) async fn insert(tx: &mut Tx, run: &NewRun, turn: i64) -> Result<(), E
         .bind(now)
         .bind(i64::from(run.total))
         .bind(turn)
+        .bind(run.exclusive)
         .execute()
         .await?;
     Ok(())
@@ -175,6 +176,13 @@ impl Store {
         if let Some(earlier) = idempotency::enter(&mut tx, new.idempotency.as_ref()).await? {
             tx.rollback().await?;
             return Ok(earlier);
+        }
+        if let Some(workspace) = new.gate {
+            let freezes = gates::pass(&mut tx, workspace).await?;
+            if !freezes.is_empty() {
+                tx.rollback().await?;
+                return Ok(Written::Done(RequestAnswer::Frozen(freezes)));
+            }
         }
         let key = bucket(new.run.0);
         tx.locks(Rank::Run);

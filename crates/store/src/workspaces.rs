@@ -11,6 +11,7 @@ use domain::ids::bucket;
 use domain::model::{AccountStatus, BackendWorkspace, Environment, Membership, Scope, Workspace};
 use domain::ports::{CreateWorkspace, NewWorkspace, Page, Room, Slug, WorkspaceFilter, Workspaces, Written};
 use saga::{StoreError, Time};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::db::{Error, Tx};
@@ -19,8 +20,9 @@ use crate::{Store, audit, heads, idempotency, memberships, provisioning_runs};
 crate::statements! {
     INSERT = shared(
         "insert into workspaces (bucket, id, account_id, name, folded_name, slug, status, region, tenancy_model, holds_quota,
-           created_by_kind, created_by_id, created_at, updated_at, revision, permissions_token, run_id)
-         values ($1, $2, $3, $4, $5, $6, 'provisioning', $7, $8, true, $9, $10, $11, $11, 1, null, $12)",
+           created_by_kind, created_by_id, created_at, updated_at, revision, permissions_token, run_id, made_by, freeze_revision,
+           freeze_applied, labels, termination_protection)
+         values ($1, $2, $3, $4, $5, $6, 'provisioning', $7, $8, true, $9, $10, $11, $11, 1, null, $12, $12, 0, 0, $13, $14)",
     );
     INSERT_ALIAS = shared(
         "insert into workspace_aliases (bucket, account_id, folded_name, workspace_id, created_at)
@@ -93,6 +95,8 @@ async fn insert(tx: &mut Tx, new: &NewWorkspace) -> Result<CreateWorkspace, Erro
         .bind(new.created_by.id)
         .bind(now)
         .bind(new.run.id.0)
+        .bind(json!(new.labels))
+        .bind(new.termination_protection)
         .execute()
         .await?;
     fill_alias(tx, new.account_id, &new.folded_name, new.id, now).await?;

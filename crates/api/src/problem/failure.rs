@@ -6,7 +6,10 @@ use domain::permissions::PermissionsError;
 use domain::{Error, Invalid};
 use saga::StoreError;
 
+use serde_json::json;
+
 use super::{Code, Problem, listed};
+use crate::freezes::Freeze;
 
 /// How long a client should wait before it tries again, when a part is away.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -27,6 +30,10 @@ impl From<Error> for Problem {
             }
             Error::RunInProgress { run } => {
                 Self::new(Code::RunInProgress, advised(&text, Code::RunInProgress)).member("run_url", crate::runs::url(run))
+            }
+            Error::Frozen { freezes } => {
+                let freezes: Vec<_> = freezes.into_iter().map(|f| json!(Freeze::from(f))).collect();
+                Self::new(Code::WorkspaceFrozen, advised(&text, Code::WorkspaceFrozen)).member("freezes", freezes)
             }
             Error::VerbConflict { detail } => Self::new(Code::VerbConflict, sentence(&detail)),
             Error::KeyReused => Self::of(Code::IdempotencyKeyReused),

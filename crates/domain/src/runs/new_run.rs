@@ -33,6 +33,7 @@ impl NewRunOf<'_> {
             account_id: self.account_id,
             workspace_id: self.workspace_id,
             retry_of: self.retry_of,
+            exclusive: true,
             input: serde_json::to_value(input).expect("a run's input has string keys only"),
             on_failure: self.on_failure,
             total: u32::try_from(definition.steps.len()).unwrap_or(u32::MAX),

@@ -71,6 +71,7 @@ fn refused(answer: RetryAnswer) -> Error {
     match answer {
         RetryAnswer::Created => unreachable!("a created run is no refusal"),
         RetryAnswer::RetriedAlready { by } => Error::VerbConflict { detail: format!("The run was retried already, as run {by}.") },
+        RetryAnswer::Frozen(freezes) => Error::Frozen { freezes },
         RetryAnswer::RunInProgress { run } => Error::RunInProgress { run },
         RetryAnswer::NotFailed { status } => {
             Error::VerbConflict { detail: format!("What the run was to make is {status}, not failed; there is nothing to retry.") }

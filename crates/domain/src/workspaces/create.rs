@@ -212,6 +212,8 @@ fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted, replay: Option<Replay
         slug: wanted.slug,
         region: wanted.region,
         tenancy_model: wanted.tenancy_model,
+        labels: std::collections::BTreeMap::new(),
+        termination_protection: false,
         created_by: caller.principal,
         role: Role::of_creator(caller.principal),
         run,

@@ -115,6 +115,16 @@ impl World {
             revision: 1,
             permissions_token: Some("token of the workspace".to_owned()),
             run_id: RUN,
+            made_by: RUN,
+            labels: std::collections::BTreeMap::new(),
+            termination_protection: false,
+            freezes: Vec::new(),
+            freeze_revision: 0,
+            freeze_applied: 0,
+            status_before: None,
+            deleted_at: None,
+            purge_at: None,
+            purged_at: None,
         };
         self.workspaces.lock().unwrap().insert(id, workspace);
     }

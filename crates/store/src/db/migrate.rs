@@ -20,7 +20,10 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![1 "0001_workspaces"];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
+    1 "0001_workspaces",
+    2 "0002_status",
+];
 
 /// Why a database cannot be used as it is.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use saga::{RunId, Time};
 use uuid::Uuid;
 
 use crate::db::{Error, Rank, Row, Tx};
-use crate::{Store, audit, heads, idempotency, workspaces};
+use crate::{Store, audit, gates, heads, idempotency, workspaces};
 
 crate::statements! {
     LOCK_WORKSPACE = split(
@@ -29,7 +29,7 @@ crate::statements! {
         "update provisioning_runs set retried_by = $3, updated_at = $4, version = version + 1 where bucket = $1 and id = $2",
     );
     PROVISION_WORKSPACE = shared(
-        "update workspaces set status = 'provisioning', holds_quota = true, run_id = $3, updated_at = $4, revision = revision + 1
+        "update workspaces set status = 'provisioning', holds_quota = true, run_id = $3, made_by = $3, updated_at = $4, revision = revision + 1
          where bucket = $1 and id = $2",
     );
     PROVISION_ACCOUNT = shared(
@@ -64,6 +64,10 @@ async fn retry_workspace(tx: &mut Tx, new: &RetryRun, of: RunId, workspace: Uuid
     tx.locks(Rank::Subject);
     let row = tx.query(&LOCK_WORKSPACE).bind(key).bind(workspace).fetch_optional().await?;
     let row = row.ok_or_else(|| Error::broken(format!("there is no workspace {workspace}")))?;
+    let freezes = gates::in_force(tx, &[workspace]).await?.remove(&workspace).unwrap_or_default();
+    if !freezes.is_empty() {
+        return Ok(Some(RetryAnswer::Frozen(freezes)));
+    }
     let live = tx.query(&LIVE_OF_WORKSPACE).bind(key).bind(workspace).fetch_optional().await?;
     if let Some(answer) = ruled_out(tx, of, live).await? {
         return Ok(Some(answer));

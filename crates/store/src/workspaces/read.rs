@@ -7,14 +7,15 @@ use domain::ports::{Page, WorkspaceFilter};
 use saga::RunId;
 use uuid::Uuid;
 
-use crate::db::{Error, Query, Row};
-use crate::{Store, words};
+use crate::db::{Error, Query, Row, Tx};
+use crate::{Store, gates, words};
 
 macro_rules! select {
     ($($rest:expr),+) => {
         concat!(
             "select w.id, w.account_id, w.name, w.slug, w.status, w.region, w.tenancy_model, w.created_by_kind, w.created_by_id, w.created_at,
-               w.updated_at, w.revision, w.permissions_token, w.run_id
+               w.updated_at, w.revision, w.permissions_token, w.run_id, w.made_by, w.labels, w.termination_protection, w.freeze_revision,
+               w.freeze_applied, w.status_before, w.deleted_at, w.purge_at, w.purged_at
              from workspaces w ",
             $($rest),+
         )
@@ -102,7 +103,31 @@ fn workspace(row: &Row) -> Result<Workspace, Error> {
         revision: row.get("revision")?,
         permissions_token: row.get("permissions_token")?,
         run_id: RunId(row.get("run_id")?),
+        made_by: RunId(row.get("made_by")?),
+        labels: row.json("labels")?,
+        termination_protection: row.get("termination_protection")?,
+        freezes: Vec::new(),
+        freeze_revision: row.get("freeze_revision")?,
+        freeze_applied: row.get("freeze_applied")?,
+        status_before: row.optional_word("status_before", WorkspaceStatus::parse)?,
+        deleted_at: row.get("deleted_at")?,
+        purge_at: row.get("purge_at")?,
+        purged_at: row.get("purged_at")?,
     })
+}
+
+/// With the freezes in force; asked only about those that ever had one.
+async fn workspaces(tx: &mut Tx, rows: &[Row]) -> Result<Vec<Workspace>, Error> {
+    let mut workspaces = rows.iter().map(workspace).collect::<Result<Vec<_>, _>>()?;
+    let frozen_once: Vec<Uuid> = workspaces.iter().filter(|w| w.freeze_revision > 0).map(|w| w.id).collect();
+    if frozen_once.is_empty() {
+        return Ok(workspaces);
+    }
+    let mut freezes = gates::in_force(tx, &frozen_once).await?;
+    for workspace in &mut workspaces {
+        workspace.freezes = freezes.remove(&workspace.id).unwrap_or_default();
+    }
+    Ok(workspaces)
 }
 
 fn environment(row: &Row) -> Result<Environment, Error> {
@@ -131,7 +156,7 @@ impl Store {
     pub(super) async fn workspace(&self, id: Uuid) -> Result<Option<Workspace>, Error> {
         let mut tx = self.db.read().await?;
         let row = tx.query(&GET).bind(bucket(id)).bind(id).fetch_optional().await?;
-        row.as_ref().map(workspace).transpose()
+        Ok(workspaces(&mut tx, row.as_slice()).await?.pop())
     }
 
     pub(super) async fn workspaces_of_member(
@@ -142,7 +167,8 @@ impl Store {
     ) -> Result<Vec<Workspace>, Error> {
         let mut tx = self.db.read().await?;
         let query = filtered(tx.query(&OF_MEMBER), filter, page).bind(member.id).bind(member.kind.as_str());
-        query.fetch_all().await?.iter().map(workspace).collect()
+        let rows = query.fetch_all().await?;
+        workspaces(&mut tx, &rows).await
     }
 
     pub(super) async fn workspaces_of_account(
@@ -158,7 +184,8 @@ impl Store {
         if let Some(member) = member {
             query = query.bind(member.id).bind(member.kind.as_str());
         }
-        query.fetch_all().await?.iter().map(workspace).collect()
+        let rows = query.fetch_all().await?;
+        workspaces(&mut tx, &rows).await
     }
 
     pub(super) async fn environments_of(&self, workspace: Uuid) -> Result<Vec<Environment>, Error> {

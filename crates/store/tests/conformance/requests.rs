@@ -16,6 +16,7 @@ fn new_request(account: Uuid, run: RunId, verb: Verb) -> NewRequest {
     NewRequest {
         id: within(account, Uuid::now_v7()),
         run,
+        gate: None,
         verb,
         step: Some("a".to_owned()),
         actor: user(),

@@ -11,6 +11,17 @@ use testkit::TestDb;
 /// Tables of no tenant: they stand alone, without foreign keys.
 const GLOBAL: [&str; 4] = ["principals", "relationship_revision", "relationships", "workers"];
 
+/// A column that is added to rows that are there already needs a constant for them; new rows bind their values all the same.
+const ADDED_LATER: [(&str, &str); 7] = [
+    ("backend_workspaces", "login_open"),
+    ("backend_workspaces", "login_revision"),
+    ("provisioning_runs", "parked"),
+    ("workspaces", "freeze_applied"),
+    ("workspaces", "freeze_revision"),
+    ("workspaces", "labels"),
+    ("workspaces", "termination_protection"),
+];
+
 static COLUMNS: Statement = Statement::split(
     "columns",
     "select table_name::text, column_name::text, is_nullable = 'NO' as required, column_default is not null as computed
@@ -52,7 +63,7 @@ static LOGIC: Statement = Statement::split(
      union all select 'lax table ' || name from pragma_table_list
      where schema = 'main' and type = 'table' and not strict and name not like 'sqlite_%' and name <> '_sqlx_migrations'",
 );
-static PRETEND_NEWER: Statement = Statement::shared("pretend newer", "update _sqlx_migrations set version = 9999");
+static PRETEND_NEWER: Statement = Statement::shared("pretend newer", "update _sqlx_migrations set version = 9999 where version = 1");
 static PRETEND_OTHER: Statement =
     Statement::split("pretend other", "update _sqlx_migrations set checksum = '\\x00'", "update _sqlx_migrations set checksum = x'00'");
 
@@ -63,7 +74,8 @@ async fn tables(backend: Backend) -> BTreeMap<String, Vec<(String, bool)>> {
     let mut tables: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
     for row in tx.query(&COLUMNS).fetch_all().await.unwrap() {
         let (table, column): (String, String) = (row.get("table_name").unwrap(), row.get("column_name").unwrap());
-        assert!(!row.get::<bool>("computed").unwrap(), "{table}.{column} has a default: values are bound");
+        let computed = row.get::<bool>("computed").unwrap() && !ADDED_LATER.contains(&(table.as_str(), column.as_str()));
+        assert!(!computed, "{table}.{column} has a default: values are bound");
         tables.entry(table).or_default().push((column, row.get("required").unwrap()));
     }
     tables

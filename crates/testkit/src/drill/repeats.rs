@@ -78,6 +78,7 @@ impl Stage {
             account_id: old.account_id,
             workspace_id: old.workspace_id,
             retry_of: Some(old.id),
+            exclusive: true,
             input: input.clone(),
             on_failure: old.on_failure,
             total: old.total,
@@ -98,6 +99,7 @@ impl Stage {
         let new = NewRequest {
             id: ids::within(run.account_id, Uuid::now_v7()),
             run: run.id,
+            gate: None,
             verb,
             step: None,
             actor: self.caller.principal,
