@@ -41,6 +41,10 @@ pub fn frame() -> OpenApi {
     components.add_security_scheme(SCHEME, SecurityScheme::Http(http));
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     components.schemas.insert(ProblemError::name().into_owned(), ProblemError::schema());
+    // What a problem's members may hold, whether or not an operation's body brings it along.
+    let mut members = Vec::new();
+    ProblemBody::schemas(&mut members);
+    components.schemas.extend(members);
     for (status, name, description) in SHARED {
         let mut response = ResponseBuilder::new().description(description).build();
         refusal(status, &mut response);
