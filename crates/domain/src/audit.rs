@@ -7,9 +7,11 @@
 mod chain;
 mod draft;
 mod link;
+mod verify;
 
-pub use chain::{FirstBad, seal, verify};
+pub use chain::seal;
 pub use link::Link;
+pub use verify::{FirstBad, Place, Verified, Verifier, account_in, verify};
 
 use saga::{RunId, Time};
 use serde::{Deserialize, Serialize};

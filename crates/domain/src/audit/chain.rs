@@ -1,16 +1,20 @@
-//! The hash that chains entries: how an entry gets its place, and how a reader proves that none was changed.
+//! The hash that chains entries: how an entry gets its place, and what of it is hashed.
 //!
 //! Erasing a personal value (its `value` and `key`) leaves every hash as it was, because only the value's HMAC is hashed.
 
 use hmac::{Hmac, KeyInit, Mac};
 use saga::Time;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{Draft, Entry, Personal};
 
 const SCHEMA_VERSION: u32 = 1;
 const DOMAIN_SEPARATOR: &[u8] = b"berth.audit.v1\n";
+/// The fields that hold values about a person, by their names on the wire.
+const PERSONAL: [&str; 3] = ["source_ip", "user_agent", "reason"];
 
 impl Personal {
     /// `value` under a key of its own. The key must be fresh randomness: a known one would let anyone guess at the value
@@ -68,86 +72,61 @@ pub fn seal(draft: &Draft, seq: u64, occurred_at: Time, previous: &[u8; 32]) -> 
         previous: hex(previous),
         hash: String::new(),
     };
-    let hash = hash_of(&entry, previous);
+    let hash = hash_of(entry.account_id, seq, previous, &body_sha256_of(&entry));
     entry.hash = hex(&hash);
     (entry, hash)
 }
 
-/// The first entry of a chain that is not as it was sealed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("entry {seq}: {why}")]
-pub struct FirstBad {
-    pub seq: u64,
-    pub why: &'static str,
-}
-
-/// Proves that one account's entries, in the order of the chain and without gaps, are as they were sealed.
-///
-/// Entries that begin at `seq` 1 are proven from the chain's start; a later beginning is taken on trust. Missing entries
-/// at the end cannot be seen here.
-///
-/// # Errors
-/// Names the first entry that was changed, moved or lost.
-pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<(), FirstBad> {
-    let mut last: Option<&Entry> = None;
-    for entry in entries {
-        let bad = |why| Err(FirstBad { seq: entry.seq, why });
-        let expected = match last {
-            Some(last) if last.account_id != entry.account_id => return bad("it belongs to another account's chain"),
-            Some(last) if entry.seq != last.seq + 1 => return bad("the entry before it is missing, or it is out of order"),
-            Some(last) => Some(last.hash.clone()),
-            None if entry.seq == 0 => return bad("a chain begins at 1"),
-            None if entry.seq == 1 => Some(hex(&[0; 32])),
-            None => None,
-        };
-        if expected.is_some_and(|expected| expected != entry.previous) {
-            return bad("`previous` is not the hash of the entry before it");
-        }
-        let Some(previous) = unhex(&entry.previous) else { return bad("`previous` is not 32 bytes in hex") };
-        if !personal(entry).into_iter().filter_map(|(_, value)| value.as_ref()).all(Personal::holds) {
-            return bad("a personal value does not match its HMAC");
-        }
-        if hex(&hash_of(entry, &previous)) != entry.hash {
-            return bad("its content does not match its hash");
-        }
-        last = Some(entry);
-    }
-    Ok(())
-}
-
-/// The fields that hold values about a person, by their names on the wire.
-fn personal(entry: &Entry) -> [(&'static str, &Option<Personal>); 3] {
-    [("source_ip", &entry.source_ip), ("user_agent", &entry.user_agent), ("reason", &entry.reason)]
-}
-
-fn hash_of(entry: &Entry, previous: &[u8; 32]) -> [u8; 32] {
+/// The hash that an entry with this body has behind `previous`.
+pub(super) fn hash_of(account: Uuid, seq: u64, previous: &[u8; 32], body_sha256: &[u8; 32]) -> [u8; 32] {
     Sha256::new()
         .chain_update(DOMAIN_SEPARATOR)
-        .chain_update(entry.account_id.as_bytes())
-        .chain_update(entry.seq.to_be_bytes())
+        .chain_update(account.as_bytes())
+        .chain_update(seq.to_be_bytes())
         .chain_update(previous)
-        .chain_update(body_sha256(entry))
+        .chain_update(body_sha256)
         .finalize()
         .into()
 }
 
-/// SHA-256 over the entry's body.
-pub(super) fn body_sha256(entry: &Entry) -> [u8; 32] {
-    Sha256::digest(body(entry)).into()
+/// The entry as its reader gets it.
+pub(super) fn fields(entry: &Entry) -> Map<String, Value> {
+    match serde_json::to_value(entry) {
+        Ok(Value::Object(fields)) => fields,
+        other => unreachable!("an entry has string keys and finite numbers only: {other:?}"),
+    }
 }
 
-/// The RFC 8785 form of the entry without `previous` and `hash`, personal values as their HMACs.
-fn body(entry: &Entry) -> Vec<u8> {
-    let mut body = serde_json::to_value(entry).expect("an entry has string keys and finite numbers only");
-    let fields = body.as_object_mut().expect("an entry is a JSON object");
+/// SHA-256 of a sealed entry's body.
+pub(super) fn body_sha256_of(entry: &Entry) -> [u8; 32] {
+    body_sha256(fields(entry)).unwrap_or_else(|why| unreachable!("a sealed entry has a body: {why}"))
+}
+
+/// SHA-256 of the body: the RFC 8785 form of all fields without `previous` and `hash`, personal values as their HMACs.
+///
+/// It is made from the fields as they stand, those that this version does not know included, so that nothing can be added
+/// to an entry or taken from it unnoticed, and entries of a later version verify as well.
+pub(super) fn body_sha256(fields: Map<String, Value>) -> Result<[u8; 32], &'static str> {
+    Ok(Sha256::digest(body(fields)?).into())
+}
+
+fn body(mut fields: Map<String, Value>) -> Result<Vec<u8>, &'static str> {
     fields.remove("previous");
     fields.remove("hash");
-    for (name, value) in personal(entry) {
-        if let Some(value) = value {
-            fields.insert(name.to_owned(), Value::String(value.hmac.clone()));
+    for name in PERSONAL {
+        let Some(value) = fields.get_mut(name).filter(|value| !value.is_null()) else { continue };
+        let personal = exactly_personal(value).ok_or("a personal value is not `value`, `key` and `hmac`")?;
+        if !personal.holds() {
+            return Err("a personal value does not match its HMAC");
         }
+        *value = Value::String(personal.hmac);
     }
-    serde_json_canonicalizer::to_vec(&body).expect("every JSON value has an RFC 8785 form")
+    serde_json_canonicalizer::to_vec(&Value::Object(fields)).map_err(|_| "it has no RFC 8785 form")
+}
+
+/// Nothing may stand beside the three members: it would not be hashed.
+fn exactly_personal(value: &Value) -> Option<Personal> {
+    (value.as_object()?.len() == 3).then(|| Personal::deserialize(value).ok()).flatten()
 }
 
 fn hmac(key: &[u8; 32], value: &str) -> String {
@@ -160,18 +139,23 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes from their one spelling, in lower case: another one is a change.
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 {
         return None;
     }
     let mut bytes = [0; 32];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let digit = |d: u8| match d {
+            b'0'..=b'9' => Some(d - b'0'),
+            b'a'..=b'f' => Some(d - b'a' + 10),
+            _ => None,
+        };
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -25,7 +25,7 @@ pub struct Link {
 impl Link {
     #[must_use]
     pub fn of(entry: &Entry) -> Self {
-        Self { seq: entry.seq, body_sha256: chain::hex(&chain::body_sha256(entry)), hash: entry.hash.clone() }
+        Self { seq: entry.seq, body_sha256: chain::hex(&chain::body_sha256_of(entry)), hash: entry.hash.clone() }
     }
 }
 
