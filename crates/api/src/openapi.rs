@@ -80,6 +80,7 @@ pub fn openapi_yaml() -> String {
         }
     }
     close_request_bodies(&mut document);
+    join_inlined(&mut document);
     let text = document.to_yaml().expect("a document of strings, numbers and maps is YAML");
     format!("# Generated from the handlers in crates/api. Do not edit: `make generate` writes it anew.\n{text}")
 }
@@ -98,6 +99,23 @@ fn close_request_bodies(document: &mut OpenApi) {
                 object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
                 body.required = Some(if object.required.is_empty() { Required::False } else { Required::True });
             }
+        }
+    }
+}
+
+/// Joins what a field says (its description, its default) with the words that it inlines: as two parts of an `allOf`, of
+/// which one has no type of its own, generators of clients take them for two types and refuse the document.
+fn join_inlined(document: &mut OpenApi) {
+    let Some(components) = &mut document.components else { return };
+    for schema in components.schemas.values_mut() {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        for property in object.properties.values_mut() {
+            let RefOr::T(Schema::AllOf(parts)) = property else { continue };
+            let [RefOr::T(Schema::Object(words)), RefOr::T(Schema::Object(about))] = parts.items.as_slice() else { continue };
+            let mut joined = words.clone();
+            joined.description = about.description.clone().or(joined.description);
+            joined.default = about.default.clone().or(joined.default);
+            *property = RefOr::T(Schema::Object(joined));
         }
     }
 }
