@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use crate::model::{Account, AccountStatus, Workspace, WorkspaceStatus};
+use crate::model::{Account, AccountStatus, Freeze, FreezeMode, Workspace, WorkspaceStatus};
 use crate::permissions::{Check, Consistency, Object};
 use crate::{Berth, Caller, Error};
 
@@ -65,12 +65,21 @@ pub(crate) struct Ground {
     /// The caller made what is not active yet: may see and change it.
     is_creator: bool,
     token: Option<String>,
+    /// Of a workspace: the freezes in force that block reads as well.
+    blocked: Vec<Freeze>,
 }
 
 impl Ground {
     /// An account that is taken to be active.
     pub fn active_account(id: Uuid, token: Option<String>) -> Self {
-        Self { what: "account", see: Right::on_account(id, "read"), act: Right::on_account(id, "administer"), is_creator: false, token }
+        Self {
+            what: "account",
+            see: Right::on_account(id, "read"),
+            act: Right::on_account(id, "administer"),
+            is_creator: false,
+            token,
+            blocked: Vec::new(),
+        }
     }
 
     pub fn account(account: &Account, caller: &Caller) -> Self {
@@ -84,6 +93,7 @@ impl Ground {
             act: Right::on_platform("administer"),
             is_creator: account.created_by == caller.principal,
             token,
+            blocked: Vec::new(),
         }
     }
 
@@ -97,6 +107,7 @@ impl Ground {
     }
 
     pub async fn workspace(berth: &Berth, workspace: &Workspace) -> Result<Self, Error> {
+        let blocked = workspace.freezes.iter().filter(|f| f.mode == FreezeMode::Blocked).cloned().collect();
         if is_on_account(workspace) {
             // The relationships that count are the account's, and so is the token.
             let token = berth.accounts.get(workspace.account_id).await?.and_then(|a| a.permissions_token);
@@ -106,6 +117,7 @@ impl Ground {
                 act: Right::on_account(workspace.account_id, "administer"),
                 is_creator: false,
                 token,
+                blocked,
             });
         }
         Ok(Self {
@@ -114,6 +126,7 @@ impl Ground {
             act: Right::on_workspace(workspace.id, "administer"),
             is_creator: false,
             token: workspace.permissions_token.clone(),
+            blocked,
         })
     }
 
@@ -127,13 +140,38 @@ impl Ground {
         Error::NotFound { what: self.what }
     }
 
+    /// For a workspace itself, its runs and its audit entries: what is blocked still answers to who administers it.
+    ///
     /// # Errors
-    /// `NotFound` for who may not see it.
+    /// `NotFound` for who may not see it, [`Error::Frozen`] where a freeze blocks what the caller does not administer.
     pub async fn require_sight(&self, berth: &Berth, caller: &Caller, freshness: Freshness) -> Result<(), Error> {
-        if self.is_creator || ask(berth, caller, &self.consistency(freshness), &[&self.see]).await?[0] {
-            return Ok(());
+        if self.blocked.is_empty() {
+            return self.require_open(berth, caller, freshness).await;
         }
-        Err(self.not_found())
+        self.require_seen(self.rights(berth, caller, freshness).await?)
+    }
+
+    /// As [`Ground::require_sight`], of rights that were asked before.
+    ///
+    /// # Errors
+    /// As [`Ground::require_sight`].
+    pub fn require_seen(&self, rights: Rights) -> Result<(), Error> {
+        match rights {
+            Rights { see: false, .. } => Err(self.not_found()),
+            Rights { act: false, .. } if !self.blocked.is_empty() => Err(Error::Frozen { freezes: self.blocked.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// For every other read: what is blocked answers to nobody.
+    ///
+    /// # Errors
+    /// `NotFound` for who may not see it, [`Error::Frozen`] where a freeze blocks it.
+    pub async fn require_open(&self, berth: &Berth, caller: &Caller, freshness: Freshness) -> Result<(), Error> {
+        if !self.is_creator && !ask(berth, caller, &self.consistency(freshness), &[&self.see]).await?[0] {
+            return Err(self.not_found());
+        }
+        if self.blocked.is_empty() { Ok(()) } else { Err(Error::Frozen { freezes: self.blocked.clone() }) }
     }
 
     /// # Errors

@@ -17,7 +17,7 @@ use crate::names::parse_comment;
 use crate::paging::{LIMIT_MAX, Listed};
 use crate::permissions::{Consistency, Object};
 use crate::ports::{NewRequest, Page, RequestAnswer, RunFilter};
-use crate::workspaces::read::find as find_workspace;
+use crate::workspaces::read::require_sight;
 use crate::{Berth, Caller, Error, accounts};
 use verbs::{Folded, Permitted, VERBS, is_operators, word};
 
@@ -81,8 +81,7 @@ async fn ground(berth: &Berth, caller: &Caller, run: &ProvisioningRun) -> Result
 pub async fn list(berth: &Berth, caller: &Caller, filter: &RunFilter, page: Page) -> Result<Listed<ProvisioningRun>, Error> {
     let accounts = match (filter.workspace_id, filter.account_id) {
         (Some(workspace), _) => {
-            let workspace = find_workspace(berth, workspace).await?;
-            Ground::workspace(berth, &workspace).await?.require_sight(berth, caller, Freshness::Full).await?;
+            let workspace = require_sight(berth, caller, workspace, Freshness::Full).await?;
             Some(vec![workspace.account_id])
         }
         (None, Some(account)) => {

@@ -23,14 +23,12 @@ pub struct View {
 }
 
 /// # Errors
-/// `NotFound`, or an outage.
+/// `NotFound`, [`Error::Frozen`] where a freeze blocks it and the caller does not administer it, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error> {
     let workspace = find(berth, id).await?;
     let ground = Ground::workspace(berth, &workspace).await?;
     let rights = ground.rights(berth, caller, Freshness::Row).await?;
-    if !rights.see {
-        return Err(ground.not_found());
-    }
+    ground.require_seen(rights)?;
     let run = berth.runs.get(workspace.run_id).await?;
     let mut allowed_actions = vec!["read", "audit"];
     if let Some(detail) = &run {
@@ -142,32 +140,47 @@ async fn visible(berth: &Berth, caller: &Caller, rows: &[Workspace], permission:
 }
 
 /// # Errors
-/// `NotFound`, or an outage.
+/// `NotFound`, [`Error::Frozen`] where a freeze blocks it, or an outage.
 pub async fn environments(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Vec<Environment>, Error> {
-    authorize_read(berth, caller, id).await?;
+    require_open(berth, caller, id, Freshness::Row).await?;
     Ok(berth.workspaces.environments(id).await?)
 }
 
 /// Newest first, entries with `seq` below `before`.
 ///
 /// # Errors
-/// `NotFound`, or an outage.
+/// `NotFound`, [`Error::Frozen`] where a freeze blocks it and the caller does not administer it, or an outage.
 pub async fn audit(berth: &Berth, caller: &Caller, id: Uuid, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, Error> {
     require_sight(berth, caller, id, Freshness::Full).await?;
     Ok(berth.audit.of_workspace(id, before, limit.clamp(1, LIMIT_MAX)).await?)
 }
 
-/// Whether the caller may read this workspace: what the reserved pillar paths ask.
+/// Whether the caller may read what is in this workspace: what the reserved pillar paths ask.
 ///
 /// # Errors
-/// `NotFound`, or an outage.
+/// `NotFound`, [`Error::Frozen`] where a freeze blocks it, or an outage.
 pub async fn authorize_read(berth: &Berth, caller: &Caller, id: Uuid) -> Result<(), Error> {
-    require_sight(berth, caller, id, Freshness::Row).await
+    require_open(berth, caller, id, Freshness::Row).await.map(drop)
 }
 
-async fn require_sight(berth: &Berth, caller: &Caller, id: Uuid, freshness: Freshness) -> Result<(), Error> {
+/// The workspace, for reads of it, its runs and its audit entries: a blocking freeze leaves these to who administers it.
+///
+/// # Errors
+/// `NotFound`, [`Error::Frozen`], or an outage.
+pub(crate) async fn require_sight(berth: &Berth, caller: &Caller, id: Uuid, freshness: Freshness) -> Result<Workspace, Error> {
     let workspace = find(berth, id).await?;
-    Ground::workspace(berth, &workspace).await?.require_sight(berth, caller, freshness).await
+    Ground::workspace(berth, &workspace).await?.require_sight(berth, caller, freshness).await?;
+    Ok(workspace)
+}
+
+/// The workspace, for every other read: a blocking freeze keeps these from everybody.
+///
+/// # Errors
+/// `NotFound`, [`Error::Frozen`], or an outage.
+pub(crate) async fn require_open(berth: &Berth, caller: &Caller, id: Uuid, freshness: Freshness) -> Result<Workspace, Error> {
+    let workspace = find(berth, id).await?;
+    Ground::workspace(berth, &workspace).await?.require_open(berth, caller, freshness).await?;
+    Ok(workspace)
 }
 
 pub(crate) async fn find(berth: &Berth, id: Uuid) -> Result<Workspace, Error> {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test's helpers cannot do fails the test")]
 
 mod accounts;
+mod blocked;
 mod create_workspace;
 mod read_workspaces;
 mod runs;

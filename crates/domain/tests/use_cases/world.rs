@@ -129,6 +129,20 @@ impl World {
         self.workspaces.lock().unwrap().insert(id, workspace);
     }
 
+    /// Puts the workspace under a freeze.
+    pub fn freeze(&self, source: FreezeSource, mode: FreezeMode) {
+        let freeze = Freeze {
+            source,
+            mode,
+            code: "why".to_owned(),
+            note: None,
+            created_by: OTHER,
+            created_at: Time::from_micros(0),
+            expires_at: None,
+        };
+        self.workspaces.lock().unwrap().get_mut(&WORKSPACE).unwrap().freezes.push(freeze);
+    }
+
     pub fn run(&self, detail: RunDetail) {
         self.runs.lock().unwrap().insert(detail.run.id.0, detail);
     }
