@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Health, Idempotency, IdempotencyKey, Ids, Principals, ProvisioningRuns, Wake, Workspaces, Written,
+    Accounts, Answer, AuditLog, Health, Idempotency, IdempotencyKey, Ids, Pauses, Principals, ProvisioningRuns, Wake, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -18,6 +18,7 @@ pub struct Berth {
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
     pub principals: Arc<dyn Principals>,
+    pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,
     pub permissions: Arc<dyn Permissions>,
     pub ids: Arc<dyn Ids>,

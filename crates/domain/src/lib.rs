@@ -11,6 +11,7 @@ pub mod me;
 pub mod model;
 pub mod names;
 pub mod paging;
+pub mod pauses;
 pub mod permissions;
 pub mod ports;
 pub mod principal;

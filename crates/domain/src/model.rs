@@ -200,6 +200,8 @@ pub struct ProvisioningRun {
     /// Raised by every commit about the run; the `ETag`.
     pub version: i64,
     pub created_by: Principal,
+    /// Scopes of the pauses that hold it, or steps of it, back.
+    pub paused_by: Vec<String>,
     pub input: Value,
 }
 

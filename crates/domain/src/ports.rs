@@ -1,5 +1,7 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
+mod pauses;
+
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
@@ -15,6 +17,8 @@ use crate::model::{
     Workspace, WorkspaceStatus,
 };
 use crate::{Principal, PrincipalKind};
+
+pub use pauses::*;
 
 /// Makes ids; randomness and time are behind it.
 pub trait Ids: Send + Sync + 'static {

@@ -214,6 +214,15 @@ pub enum Event {
     Skipped {
         step: String,
     },
+    /// Operators have paused what an attempt that is due needs: it is not started. Written again when others join or leave.
+    Paused {
+        /// The pauses' scopes, sorted.
+        by: Vec<String>,
+        /// The run is paused, and not only some of its steps.
+        whole: bool,
+    },
+    /// No pause holds anything back any more.
+    PauseEnded,
     Abandoned {
         leftovers: Vec<String>,
     },

@@ -16,7 +16,7 @@ use crate::journal::{Ending, Fault, Turn};
 use crate::ports::{Head, OnFailure, State, WaitingFor};
 use crate::{Definition, Time};
 
-pub use advance::{Advance, Launch, advance};
+pub use advance::{Advance, Gate, Launch, advance};
 pub use fold::fold;
 pub use next::{Decision, next};
 pub use outcome::{failed, refused, succeeded, undo_failed, unknown};
@@ -34,7 +34,9 @@ pub struct RunState {
     pub cancel_requested: bool,
     pub abandon_requested: bool,
     pub parked: bool,
-    /// Since when the deadline stands still: parked or held.
+    /// Operators' pauses hold back what is due.
+    pub paused: Option<Paused>,
+    /// Since when the deadline stands still: parked, paused or held.
     pub standing_since: Option<Time>,
     /// For how long it has stood still before.
     pub stood: Duration,
@@ -44,6 +46,16 @@ pub struct RunState {
     pub updated_at: Time,
     /// The last record that is not an attempt's: pairs before it are not written over.
     pub(crate) barrier: i64,
+}
+
+/// What pauses hold back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Scopes, sorted.
+    pub by: Vec<String>,
+    /// The run, and not only some of its steps.
+    pub whole: bool,
+    pub since: Time,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -217,6 +229,9 @@ impl RunState {
         if self.parked {
             return Some(WaitingFor::Unfreeze);
         }
+        if let Some(paused) = &self.paused {
+            return Some(if paused.whole { WaitingFor::Operator } else { WaitingFor::Backend });
+        }
         let waits = |wanted: fn(Last) -> bool| self.steps.iter().any(|s| matches!(s.phase, Phase::Waiting { last, .. } if wanted(last)));
         if waits(|l| l == Last::Refused) {
             Some(WaitingFor::Backend)
@@ -240,6 +255,7 @@ impl RunState {
             done: u32::try_from(done).unwrap_or(u32::MAX),
             total: u32::try_from(self.steps.len()).unwrap_or(u32::MAX),
             deadline_at: self.deadline_at(definition),
+            paused_by: self.paused.as_ref().map(|p| p.by.clone()).unwrap_or_default(),
         }
     }
 }

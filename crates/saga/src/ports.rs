@@ -63,6 +63,8 @@ pub struct Facts {
     pub input: Value,
     pub on_failure: OnFailure,
     pub created_at: Time,
+    /// What the run as a whole belongs to; a [`Pause`] of one of these stops it at its next step.
+    pub scopes: Vec<String>,
     /// W3C trace context and request id of the request that made the run; for logs and spans only.
     pub trace: BTreeMap<String, String>,
 }
@@ -78,6 +80,16 @@ pub struct Head {
     pub done: u32,
     pub total: u32,
     pub deadline_at: Option<Time>,
+    /// Scopes of the pauses that hold the run, or steps of it, back.
+    pub paused_by: Vec<String>,
+}
+
+/// An operator's order that nothing new starts in a scope. What a scope is, only the store and the steps know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    pub scope: String,
+    /// Undos do not start either.
+    pub undo: bool,
 }
 
 /// A request that waits to be journaled by the run's owner.
@@ -114,6 +126,8 @@ pub struct Claimed {
     pub runs: Vec<ClaimedRun>,
     /// When the next run falls due that is not due yet, if one is known.
     pub next_due: Option<Time>,
+    /// All there are, sorted by scope.
+    pub pauses: Vec<Pause>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,6 +136,8 @@ pub enum Renewal {
         now: Time,
         /// Runs of this worker with requests that are not journaled yet.
         requested: Vec<RunId>,
+        /// All there are, sorted by scope.
+        pauses: Vec<Pause>,
     },
     /// The lease had ended and somebody noticed: drop all runs, register anew.
     Dead,
@@ -177,7 +193,7 @@ pub trait Runs<C>: Send + Sync + 'static {
     /// Registers a worker under a fresh id.
     async fn register(&self, worker: WorkerId, lease: Duration) -> Result<Time, StoreError>;
 
-    /// Extends the lease, and tells which of the worker's runs have requests.
+    /// Extends the lease, and tells which of the worker's runs have requests, and what is paused.
     async fn renew(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, StoreError>;
 
     /// Marks workers dead whose lease has ended; their runs can be claimed from the next commit on. Returns how many.
@@ -186,8 +202,12 @@ pub trait Runs<C>: Send + Sync + 'static {
     /// Ends a registration: its runs are free at once.
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;
 
-    /// Takes due runs that nobody alive owns, and raises their epochs.
+    /// Takes due runs that nobody alive owns, and raises their epochs; tells what is paused.
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
+
+    /// Makes runs due that nobody owns and that wait for pauses which are over, spread evenly `over` the time from now;
+    /// answers how many. Idempotent: what is due by then already stays as it is.
+    async fn resume(&self, over: Duration) -> Result<u64, StoreError>;
 
     /// Requests of one run that are not journaled yet, oldest first.
     async fn requests(&self, run: RunId) -> Result<Vec<Request>, StoreError>;

@@ -100,6 +100,13 @@ pub trait Step<C>: Send + Sync + 'static {
     /// The name that a definition's `undo` gives; `None` if there is nothing to undo.
     fn undo_action(&self) -> Option<&'static str>;
 
+    /// The scope that an attempt of the step, or of its undo, needs to be open beside those of its run, such as
+    /// `backend:NAME`: while an operator has paused it, the step waits and its siblings go on. Depends on nothing but the
+    /// run's input and the step's `with`.
+    fn draws_on(&self, _input: &Value, _with: &Value) -> Option<String> {
+        None
+    }
+
     async fn run(&self, attempt: &Attempt) -> Outcome<C>;
 
     /// Called for every step that was started, whatever its last outcome.

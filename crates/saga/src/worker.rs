@@ -7,6 +7,7 @@ mod attempt;
 mod executor;
 mod lease;
 mod options;
+mod pauses;
 mod plan;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use attempt::Tasks;
 use executor::Executor;
 use lease::Lease;
 pub use options::{AttemptSpan, Options};
+use pauses::Pauses;
 
 /// Executes the runs of one process.
 pub struct Worker<C: 'static> {
@@ -36,6 +38,7 @@ pub(crate) struct Shared<C: 'static> {
     pub registry: Arc<Registry<C>>,
     pub options: Options,
     pub tasks: Tasks,
+    pub pauses: Pauses,
     /// A run may be due, or a request may wait for its owner.
     pub wake: Arc<Notify>,
     /// No attempt starts any more.
@@ -59,7 +62,8 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
     pub fn new(runs: Arc<dyn Runs<C>>, registry: Arc<Registry<C>>, options: Options) -> (Self, Handle) {
         let wake = Arc::new(Notify::new());
         let handle = Handle { wake: wake.clone() };
-        let shared = Shared { runs, registry, options, tasks: Tasks::default(), wake, draining: CancellationToken::new() };
+        let (tasks, pauses) = (Tasks::default(), Pauses::default());
+        let shared = Shared { runs, registry, options, tasks, pauses, wake, draining: CancellationToken::new() };
         (Self { shared: Arc::new(shared) }, handle)
     }
 
@@ -112,7 +116,7 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
     async fn tenure(&self, lease: Lease, shutdown: &CancellationToken) {
         let shared = &self.shared;
         let (worker, lost) = (lease.worker, lease.lost.clone());
-        let (renew_now, mut requested, renewing) = lease.keep(shared.runs.clone(), shared.options.clone());
+        let (renew_now, mut requested, renewing) = lease.keep(shared.clone());
         let mut executors = Executors::default();
         let mut poll_at = Instant::now();
         loop {
@@ -169,6 +173,7 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
                 return poll;
             }
         };
+        self.shared.hear(claimed.pauses);
         let (now, full) = (claimed.now, claimed.runs.len() >= room as usize);
         for run in claimed.runs {
             executors.spawn(&self.shared, run, now, asked, lost);

@@ -10,6 +10,7 @@ mod gates;
 mod heads;
 mod idempotency;
 mod memberships;
+mod pauses;
 mod principals;
 mod provisioning_runs;
 mod run_commits;
@@ -51,6 +52,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         heads::STATEMENTS,
         idempotency::STATEMENTS,
         memberships::STATEMENTS,
+        pauses::STATEMENTS,
         principals::STATEMENTS,
         provisioning_runs::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,

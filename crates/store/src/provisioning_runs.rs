@@ -19,7 +19,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select id, saga, saga_version, saga_digest, account_id, workspace_id, retry_of, retried_by, on_failure, state, waiting_for,
-               ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, input
+               ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, input,
+               paused_by
              from provisioning_runs ",
             $rest
         )
@@ -117,6 +118,7 @@ pub(crate) async fn journal(tx: &mut Tx, run: RunId) -> Result<Vec<Record>, Erro
 
 fn run(row: &Row) -> Result<ProvisioningRun, Error> {
     let turned: Option<Value> = row.get("turned")?;
+    let paused_by: Option<Value> = row.get("paused_by")?;
     Ok(ProvisioningRun {
         id: RunId(row.get("id")?),
         definition: definition(row)?,
@@ -136,6 +138,11 @@ fn run(row: &Row) -> Result<ProvisioningRun, Error> {
         updated_at: row.get("updated_at")?,
         version: row.get("version")?,
         created_by: words::principal(row, "created_by")?,
+        paused_by: paused_by
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|e| Error::broken(format!("column paused_by: {e}")))?
+            .unwrap_or_default(),
         input: row.get("input")?,
     })
 }

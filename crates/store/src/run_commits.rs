@@ -53,7 +53,7 @@ crate::statements! {
     );
     UPDATE_RUN = shared(
         "update provisioning_runs set state = $3, waiting_for = $4, ending = $5, turned = $6, done = $7, total = $8, deadline_at = $9,
-           terminal = $10, updated_at = $11, version = version + 1,
+           terminal = $10, updated_at = $11, version = version + 1, paused_by = $14,
            owner = case when $12 then owner else null end,
            requested = exists (select 1 from run_requests q where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null),
            due_at = case when $12 then due_at when $10 then null
@@ -193,6 +193,7 @@ async fn update(tx: &mut Tx, member: &Commit<Change>, now: Time) -> Result<bool,
         .bind(now)
         .bind(member.disposition == Disposition::Keep)
         .bind(due_at)
+        .bind(Some(&head.paused_by).filter(|scopes| !scopes.is_empty()).map(|scopes| json!(scopes)))
         .fetch_one()
         .await?;
     row.get("requested")

@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Change;
 use domain::ids::bucket;
+use domain::pauses::{Kind, Scope};
 use saga::ports::{Claim, Claimed, ClaimedRun, Commit, CommitAnswer, Facts, Renewal, Request, Runs};
 use saga::{DefinitionId, Record, RunId, StoreError, Time, WorkerId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::db::{Error, Keys, Rank, Row};
-use crate::{Store, provisioning_runs, words};
+use crate::{Store, pauses, provisioning_runs, words};
 
 crate::statements! {
     // Rows that another claim has locked are left to it. `materialized`: a plan that ran the select twice would claim more than asked.
@@ -25,7 +26,7 @@ crate::statements! {
                          where d.name = r.saga and d.version = r.saga_version and d.digest = r.saga_digest)
            order by r.due_at, r.id limit $4 for update skip locked)
          update provisioning_runs u set owner = $1, epoch = u.epoch + 1 from due where u.bucket = due.bucket and u.id = due.id
-         returning u.id, u.epoch, u.saga, u.saga_version, u.saga_digest, u.input, u.on_failure, u.created_at, u.trace, u.due_at",
+         returning u.id, u.account_id, u.epoch, u.saga, u.saga_version, u.saga_digest, u.input, u.on_failure, u.created_at, u.trace, u.due_at",
         "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
            select bucket, id from provisioning_runs r
            where r.owner is null and not r.terminal and r.due_at <= $2
@@ -33,7 +34,7 @@ crate::statements! {
                          where d.value->>'name' = r.saga and d.value->>'version' = r.saga_version
                            and d.value->>'digest' = r.saga_digest)
            order by r.due_at, r.id limit $4)
-         returning id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, due_at",
+         returning id, account_id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, due_at",
     );
     NEXT_DUE = split(
         "select min(due_at) as due_at from provisioning_runs r
@@ -84,9 +85,12 @@ fn request(row: &Row) -> Result<Request, Error> {
 
 fn facts(row: &Row) -> Result<Facts, Error> {
     let trace: BTreeMap<String, String> = row.json("trace")?;
+    let definition = provisioning_runs::definition(row)?;
+    let account: Uuid = row.get("account_id")?;
     Ok(Facts {
         run: RunId(row.get("id")?),
-        definition: provisioning_runs::definition(row)?,
+        scopes: vec![Scope::new(Kind::Account, account).to_string(), Scope::new(Kind::Saga, &definition.name).to_string()],
+        definition,
         input: row.get("input")?,
         on_failure: row.word("on_failure", words::read)?,
         created_at: row.get("created_at")?,
@@ -127,8 +131,9 @@ impl Store {
             }
         }
         let next_due = tx.query(&NEXT_DUE).bind(now).bind(known).fetch_one().await?.get("due_at")?;
+        let pauses = pauses::all(&mut tx).await?;
         tx.commit().await?;
-        Ok(Claimed { now, runs, next_due })
+        Ok(Claimed { now, runs, next_due, pauses })
     }
 
     async fn requests_of(&self, run: RunId) -> Result<Vec<Request>, Error> {
@@ -176,6 +181,10 @@ impl Runs<Change> for Store {
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
         Ok(self.db.attempt(|| self.claim_runs(claim)).await?)
+    }
+
+    async fn resume(&self, over: Duration) -> Result<u64, StoreError> {
+        Ok(self.resume_runs(over).await?)
     }
 
     async fn requests(&self, run: RunId) -> Result<Vec<Request>, StoreError> {

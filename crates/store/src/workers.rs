@@ -8,8 +8,8 @@ use saga::{RunId, Time, WorkerId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Store;
 use crate::db::{Error, Rank, Tx};
+use crate::{Store, pauses};
 
 crate::statements! {
     REGISTER = shared("insert into workers (id, lease_until, registered_at, dead_at) values ($1, $2, $3, null)");
@@ -64,7 +64,7 @@ impl Store {
         let mut tx = self.db.read().await?;
         let rows = tx.query(&REQUESTED).bind(worker.0).fetch_all().await?;
         let requested = rows.iter().map(|row| row.get("id").map(RunId)).collect::<Result<_, _>>()?;
-        Ok(Renewal::Alive { now, requested })
+        Ok(Renewal::Alive { now, requested, pauses: pauses::all(&mut tx).await? })
     }
 
     pub(crate) async fn bury_workers(&self) -> Result<u64, Error> {

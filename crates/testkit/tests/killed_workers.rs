@@ -120,6 +120,7 @@ impl Installation {
             runs: port.clone(),
             audit: port.clone(),
             principals: port.clone(),
+            pauses: port.clone(),
             health: port,
             sagas: registry(&permissions, &backends),
             permissions,

@@ -155,6 +155,7 @@ impl World {
             runs: store.clone(),
             audit: store.clone(),
             principals: store.clone(),
+            pauses: store.clone(),
             health: store,
             permissions,
             ids: Arc::new(RandomIds),

@@ -72,6 +72,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
+        pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,
         ids: Arc::new(RandomIds),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use saga::{Attempt, Fault, Outcome, Step, UndoOutcome};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::faults::Stop;
 use super::input::{CreateWorkspaceInput, EnvironmentInput};
 use crate::Change;
 use crate::model::EnvironmentName;
+use crate::pauses::{Kind, Scope};
 use crate::ports::{BackendSpec, Backends};
 
 pub(super) struct CreateBackendWorkspace {
@@ -36,6 +37,13 @@ pub(super) fn spec(attempt: &Attempt, input: &CreateWorkspaceInput, environment:
         run: attempt.run,
         key: attempt.key(),
     }
+}
+
+/// The scope of the backend that a run with this input works on; none where its region is not configured, which the
+/// step itself tells.
+pub(super) fn backend_of(backends: &dyn Backends, input: &Value) -> Option<String> {
+    let name = backends.name(input.get("region")?.as_str()?)?;
+    Some(Scope::new(Kind::Backend, name).to_string())
 }
 
 fn asked(attempt: &Attempt) -> Result<BackendSpec, Fault> {
@@ -84,6 +92,10 @@ impl Step<Change> for CreateBackendWorkspace {
         Some("drop-backend-workspace")
     }
 
+    fn draws_on(&self, input: &Value, _: &Value) -> Option<String> {
+        backend_of(&*self.backends, input)
+    }
+
     async fn run(&self, attempt: &Attempt) -> Outcome<Change> {
         self.create(attempt).await.unwrap_or_else(Into::into)
     }
@@ -95,8 +107,6 @@ impl Step<Change> for CreateBackendWorkspace {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::super::fakes::{self, Loss, attempt, ready};
     use super::*;
 

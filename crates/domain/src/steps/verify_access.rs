@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use saga::{Attempt, Fault, Outcome, Step, UndoOutcome};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::create_backend_workspace::spec;
+use super::create_backend_workspace::{backend_of, spec};
 use super::faults::Stop;
 use super::input::CreateWorkspaceInput;
 use crate::Change;
@@ -65,6 +65,10 @@ impl Step<Change> for VerifyAccess {
 
     fn undo_action(&self) -> Option<&'static str> {
         None
+    }
+
+    fn draws_on(&self, input: &Value, _: &Value) -> Option<String> {
+        backend_of(&*self.backends, input)
     }
 
     async fn run(&self, attempt: &Attempt) -> Outcome<Change> {

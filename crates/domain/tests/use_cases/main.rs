@@ -4,6 +4,7 @@
 mod accounts;
 mod blocked;
 mod create_workspace;
+mod pauses;
 mod read_workspaces;
 mod runs;
 mod world;

@@ -60,6 +60,7 @@ fn run(world: &Arc<World>, saga: &str, workspace_id: Option<Uuid>, input: Value,
         updated_at: Time::from_micros(0),
         version: 1,
         created_by: OTHER,
+        paused_by: Vec::new(),
         input,
     };
     RunDetail { run, journal, pending_verbs: Vec::new() }

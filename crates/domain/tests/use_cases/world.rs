@@ -162,6 +162,7 @@ impl World {
             runs: self.clone(),
             audit: self.clone(),
             principals: self.clone(),
+            pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),
             permissions: self.clone(),
             ids: self.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Last, Pair, Phase, StepState, UndoPhase, UndoState};
+use super::{Last, Pair, Paused, Phase, StepState, UndoPhase, UndoState};
 use crate::journal::{Event, Fault, Record, Verb};
 use crate::ports::OnFailure;
 use crate::{Definition, RunState, Time};
@@ -35,6 +35,7 @@ impl RunState {
             cancel_requested: false,
             abandon_requested: false,
             parked: false,
+            paused: None,
             standing_since: None,
             stood: Duration::ZERO,
             steps: definition.steps.iter().map(|_| StepState::new()).collect(),
@@ -96,8 +97,16 @@ impl RunState {
                 let turned = self.turned.is_some();
                 self.with_step(definition, step, |s| s.skip(turned, at));
             }
+            Event::Paused { by, whole } => {
+                let since = self.paused.as_ref().map_or(at, |p| p.since);
+                self.paused = Some(Paused { by: by.clone(), whole: *whole, since });
+            }
+            Event::PauseEnded => self.end_pause(at),
             Event::Abandoned { leftovers } => self.leftovers.clone_from(leftovers),
-            Event::Ended { ending } => self.ended = Some((*ending, at)),
+            Event::Ended { ending } => {
+                self.ended = Some((*ending, at));
+                self.paused = None;
+            }
         }
         self.let_deadline_stand(definition, at);
     }
@@ -127,10 +136,20 @@ impl RunState {
         }
     }
 
-    /// The deadline stands still while the run is parked or held; after the pivot nothing is held.
+    /// The time that undos had is not used up by a pause.
+    fn end_pause(&mut self, at: Time) {
+        let Some(paused) = self.paused.take() else { return };
+        if self.turned.is_some() {
+            for undo in self.steps.iter_mut().map(|s| &mut s.undo) {
+                undo.since = undo.since.map(|since| since + at.since(paused.since.max(since)));
+            }
+        }
+    }
+
+    /// The deadline stands still while the run is parked, paused or held; after the pivot nothing is held.
     fn let_deadline_stand(&mut self, definition: &Definition, at: Time) {
         let runs = self.started_at.is_some() && self.ended.is_none();
-        let stands = runs && self.turned.is_none() && (self.parked || self.held(definition).is_some());
+        let stands = runs && self.turned.is_none() && (self.parked || self.paused.is_some() || self.held(definition).is_some());
         match (stands, self.standing_since) {
             (true, None) => self.standing_since = Some(at),
             (false, Some(since)) => {

@@ -80,7 +80,7 @@ fn way_out(definition: &Definition, state: &RunState, now: Time) -> Option<Turn>
         if state.on_failure == OnFailure::Rollback {
             return Some(Turn::Failed { step: name, fault });
         }
-        if state.standing_since.is_some_and(|since| since + definition.hold_for <= now) {
+        if held_until(definition, state).is_some_and(|until| until <= now) {
             return Some(Turn::HeldTooLong { step: name, fault });
         }
     }
@@ -113,11 +113,18 @@ fn forward(definition: &Definition, state: &RunState, now: Time) -> Vec<Decision
 /// When the run changes by time alone: the deadline, or the end of an operator's time.
 fn next_change(definition: &Definition, state: &RunState, held: bool) -> Option<Time> {
     match state.standing_since {
-        Some(since) if held => Some(since + definition.hold_for),
+        Some(_) if held => held_until(definition, state),
         Some(_) => None,
         None if state.pivot_undecided(definition) => None,
         None => state.deadline_at(definition),
     }
+}
+
+/// The end of an operator's time, which begins when the first step fails for good: the run may stand still since long
+/// before, parked or paused.
+fn held_until(definition: &Definition, state: &RunState) -> Option<Time> {
+    let failed = state.steps.iter().filter(|s| matches!(s.phase, Phase::Failed { .. }));
+    failed.filter_map(|s| s.ended_at).min().map(|since| since + definition.hold_for)
 }
 
 fn is_done(phase: Phase) -> bool {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::Shared;
 use super::attempt::{Returned, attempt};
+use super::pauses::{Heard, Reach};
 use super::plan::{News, Plan};
 use crate::machine::{Launch, Phase, UndoPhase, fold};
 use crate::ports::{ClaimedRun, Disposition, Facts, Head, Request};
@@ -32,6 +33,8 @@ pub(super) struct Executor<C: 'static> {
     shared: Arc<Shared<C>>,
     lost: CancellationToken,
     inbox: Arc<Notify>,
+    pauses: watch::Receiver<Heard>,
+    reach: Reach,
     saga: Saga<C>,
     facts: Facts,
     input: Arc<Value>,
@@ -91,6 +94,8 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         let saga = shared.registry.get(&run.facts.definition)?.clone();
         let state = fold(&saga.definition, run.facts.created_at, run.facts.on_failure, &run.journal);
         Some(Self {
+            pauses: shared.pauses.subscribe(),
+            reach: Reach::of(&saga, &run.facts),
             shared,
             lost,
             inbox,
@@ -239,6 +244,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 return Ok(news);
             }
             () = self.inbox.notified() => self.hear_requests().await,
+            Ok(()) = self.pauses.changed() => {}
             () = shared.draining.cancelled(), if !draining => {}
             // A task of an earlier registration of this process returned: its step may go on.
             () = returned, if self.tasks.is_empty() => {}

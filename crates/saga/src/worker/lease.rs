@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Options;
-use crate::ports::{Renewal, Runs};
+use super::{Options, Shared};
+use crate::ports::Renewal;
 use crate::{RunId, WorkerId};
 
 /// The part of the lease after which a worker without a good renewal stops: 8 s of 10.
@@ -28,24 +28,23 @@ impl Lease {
 
     /// Renews until the lease is lost. Answers: a way to renew at once, the runs with requests as they are heard of, and
     /// the task, which ends with its handle: a worker that is dropped must not look alive.
-    pub fn keep<C: 'static>(
+    pub fn keep<C: Clone + Send + Sync + 'static>(
         self,
-        runs: Arc<dyn Runs<C>>,
-        options: Options,
+        shared: Arc<Shared<C>>,
     ) -> (Arc<Notify>, mpsc::UnboundedReceiver<Vec<RunId>>, AbortOnDropHandle<()>) {
         let now = Arc::new(Notify::new());
         let (heard, requested) = mpsc::unbounded_channel();
-        let task = AbortOnDropHandle::new(tokio::spawn(self.renew(runs, options, now.clone(), heard)));
+        let task = AbortOnDropHandle::new(tokio::spawn(self.renew(shared, now.clone(), heard)));
         (now, requested, task)
     }
 
-    async fn renew<C: 'static>(
+    async fn renew<C: Clone + Send + Sync + 'static>(
         mut self,
-        runs: Arc<dyn Runs<C>>,
-        options: Options,
+        shared: Arc<Shared<C>>,
         now: Arc<Notify>,
         heard: mpsc::UnboundedSender<Vec<RunId>>,
     ) {
+        let options = &shared.options;
         let mut due = Instant::now() + options.renew_every;
         loop {
             tokio::select! {
@@ -55,8 +54,9 @@ impl Lease {
             }
             let sent = Instant::now();
             due = sent + options.renew_every;
-            match timeout_at(self.trusted_until, runs.renew(self.worker, options.lease)).await {
-                Ok(Ok(Renewal::Alive { requested, .. })) => {
+            match timeout_at(self.trusted_until, shared.runs.renew(self.worker, options.lease)).await {
+                Ok(Ok(Renewal::Alive { requested, pauses, .. })) => {
+                    shared.hear(pauses);
                     self.trusted_until = sent + options.lease.mul_f64(TRUSTED_PART);
                     if !requested.is_empty() && heard.send(requested).is_err() {
                         return;

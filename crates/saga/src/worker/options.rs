@@ -24,6 +24,10 @@ pub struct Options {
     pub cancel_grace: Duration,
     /// A task that has not returned this long after its cancellation makes the run stuck.
     pub task_patience: Duration,
+    /// Runs that a pause held back go on spread over this time, so that what was paused is not overrun.
+    pub resume_over: Duration,
+    /// A run that a pause holds back is looked at this often, give or take half, should it have been forgotten.
+    pub paused_for: Duration,
     /// What open attempts have when the process drains.
     pub drain_for: Duration,
     pub span: AttemptSpan,
@@ -46,6 +50,8 @@ impl Default for Options {
             keep_for: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
             task_patience: Duration::from_mins(1),
+            resume_over: Duration::from_mins(1),
+            paused_for: Duration::from_hours(1),
             drain_for: Duration::from_secs(25),
             span: Arc::new(
                 |facts, launch, step| tracing::info_span!("saga.step", run = %facts.run, saga = facts.definition.name, step, attempt = launch.attempt, undo = launch.undo),
@@ -65,6 +71,7 @@ impl Options {
         self.keep_for = floor(self.keep_for, 50).min(self.keep_for);
         self.cancel_grace = floor(self.cancel_grace, 200).min(self.cancel_grace);
         self.task_patience = floor(self.task_patience, 1_000).min(self.task_patience);
+        self.resume_over = floor(self.resume_over, 100).min(self.resume_over);
         self.drain_for = floor(self.drain_for, 500).min(self.drain_for);
         self
     }

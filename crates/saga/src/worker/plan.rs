@@ -2,7 +2,7 @@
 
 use super::attempt::Returned;
 use crate::journal::{Ending, Record, Verb};
-use crate::machine::{self, Launch, Phase, UndoPhase};
+use crate::machine::{self, Gate, Launch, Phase, UndoPhase};
 use crate::ports::{Disposition, Request};
 use crate::registry::Saga;
 use crate::step::{OUTPUT_MAX, Outcome, UndoOutcome};
@@ -40,7 +40,7 @@ pub(super) fn plan<C: Clone>(
     news: &[News<C>],
     requests: &[Request],
     around: (i64, Time, &dyn Fn() -> f64),
-    may_launch: impl Fn(usize) -> bool,
+    gate: impl Fn(Launch) -> Gate,
 ) -> Plan<C> {
     let definition = &*saga.definition;
     let (epoch, now, jitter) = around;
@@ -64,7 +64,7 @@ pub(super) fn plan<C: Clone>(
     for request in requests {
         take(saga, &mut plan, request, now);
     }
-    let advance = machine::advance(definition, &mut plan.state, now, may_launch);
+    let advance = machine::advance(definition, &mut plan.state, now, gate);
     plan.records.extend(advance.records);
     plan.launches = advance.launches;
     plan.wake = advance.wake;
@@ -204,7 +204,7 @@ impl<C: Clone> News<C> {
 
 impl<C> Plan<C> {
     /// Who owns the run after this commit.
-    pub fn disposition(&self, has_tasks: bool, draining: bool, keep_until: Time, now: Time) -> Disposition {
+    pub fn disposition(&self, has_tasks: bool, draining: bool, now: Time, keep_until: Time, paused_until: Time) -> Disposition {
         if self.ended.is_some() {
             return Disposition::End;
         }
@@ -217,6 +217,10 @@ impl<C> Plan<C> {
         match self.wake {
             _ if self.blocked => Disposition::Keep,
             Some(at) if at <= keep_until => Disposition::Keep,
+            // A resume makes it due; this is behind it.
+            due_at if self.state.paused.is_some() => {
+                Disposition::Release { due_at: Some(due_at.map_or(paused_until, |at| at.min(paused_until))) }
+            }
             due_at => Disposition::Release { due_at },
         }
     }

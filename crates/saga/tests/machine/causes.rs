@@ -10,7 +10,7 @@ use saga::{Definition, Event, Record};
 
 use crate::rules::Part;
 use crate::sagas;
-use crate::sim::{Answer, Sim};
+use crate::sim::{Answer, Pause, Sim};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
@@ -21,9 +21,23 @@ enum Cause {
     /// Parked for ten deadlines, then unparked.
     Freeze,
     Abandon,
+    /// Paused, where it gets to, for ten deadlines: as a whole, or only its second step and its third.
+    Pause {
+        whole: bool,
+        undo: bool,
+    },
 }
 
-const CAUSES: [Cause; 5] = [Cause::Budget, Cause::Cancel, Cause::Deadline, Cause::Freeze, Cause::Abandon];
+const CAUSES: [Cause; 8] = [
+    Cause::Budget,
+    Cause::Cancel,
+    Cause::Deadline,
+    Cause::Freeze,
+    Cause::Abandon,
+    Cause::Pause { whole: true, undo: false },
+    Cause::Pause { whole: true, undo: true },
+    Cause::Pause { whole: false, undo: true },
+];
 
 /// What becomes of the attempts that are open when the cause strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +63,26 @@ fn strike(sim: &mut Sim, cause: Cause, open: Open) {
             sim.now = sim.now + deadline * 10;
             sim.advance();
         }
+        Cause::Pause { whole, undo } => {
+            let steps = if whole { vec![None] } else { vec![Some(1), Some(2)] };
+            sim.pauses = steps.into_iter().map(|step| Pause { step, undo }).collect();
+            let wake = sim.advance();
+            if let Some(at) = wake.filter(|_| sim.open().is_empty()) {
+                // What waits for its next try finds the pause when it is due.
+                sim.now = sim.now.max(at);
+                sim.advance();
+            }
+            if sim.rules.paused() {
+                sim.now = sim.now + deadline * 10;
+                sim.advance();
+            }
+        }
     }
+    let paused = sim.rules.paused();
     let was_open = sim.open();
     if open == Open::Crash {
         sim.crash();
-    } else if cause != Cause::Freeze {
+    } else if !matches!(cause, Cause::Freeze | Cause::Pause { .. }) {
         sim.advance();
     }
     let mut unparked = cause != Cause::Freeze;
@@ -79,8 +108,8 @@ fn strike(sim: &mut Sim, cause: Cause, open: Open) {
     let story = || format!("{cause:?} {open:?} on {}\n{}", sim.definition.id.name, sim.rules.story());
     let expected = expected(sim, &before, cause, budget_spent);
     assert!(expected.contains(&ending), "ends {ending:?}, not {expected:?}: {}", story());
-    if cause == Cause::Freeze && before.turned.is_none() {
-        assert_ne!(sim.rules.turned, Some(Turn::Deadline), "the deadline stands still while parked: {}", story());
+    if (cause == Cause::Freeze || paused) && before.turned.is_none() {
+        assert_ne!(sim.rules.turned, Some(Turn::Deadline), "the deadline stands still while parked or paused: {}", story());
     }
 }
 
@@ -109,7 +138,7 @@ fn expected(sim: &Sim, before: &crate::rules::Rules, cause: Cause, budget_spent:
         Cause::Cancel => vec![Ending::Cancelled],
         // It counts from the first claim.
         Cause::Deadline if !before.history.is_empty() => vec![Ending::Failed],
-        Cause::Budget | Cause::Freeze | Cause::Deadline => vec![by_failure],
+        Cause::Budget | Cause::Freeze | Cause::Deadline | Cause::Pause { .. } => vec![by_failure],
         Cause::Abandon => unreachable!("answered above"),
     }
 }

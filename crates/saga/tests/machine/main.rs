@@ -2,6 +2,7 @@
 
 mod causes;
 mod in_place;
+mod pauses;
 mod random;
 mod rules;
 mod sagas;

@@ -1,6 +1,7 @@
 //! Random schedules: outcomes in any order, requests and crashes at any time, tasks that do not return. Seeded, so that
 //! a failure can be repeated; another seed or more cases are one edit away.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use saga::journal::Verb;
 use saga::ports::OnFailure;
 
 use crate::sagas;
-use crate::sim::{Answer, Sim};
+use crate::sim::{Answer, Pause, Sim};
 
 #[derive(Clone, Debug)]
 enum Move {
@@ -19,6 +20,8 @@ enum Move {
     Requests(Verb),
     /// Skips a stuck step, the n-th of those there are.
     Skips(usize),
+    /// Sets a pause, of the run or of a step, or lifts it if it is there.
+    Pauses(Pause),
     Passes(Duration),
     Crashes,
     /// An open attempt is given up, and its task stays.
@@ -44,6 +47,7 @@ fn moves() -> impl Strategy<Value = Move> {
         20 => (0..4_usize, answer).prop_map(|(n, a)| Move::Ends(n, a)),
         3 => verb.prop_map(Move::Requests),
         1 => (0..4_usize).prop_map(Move::Skips),
+        3 => (prop::option::of(0..4_usize), any::<bool>()).prop_map(|(step, undo)| Move::Pauses(Pause { step, undo })),
         6 => (0..2_000_u64).prop_map(|s| Move::Passes(Duration::from_secs(s))),
         2 => Just(Move::Crashes),
         1 => (0..4_usize).prop_map(Move::Lingers),
@@ -72,6 +76,7 @@ fn play(sim: &mut Sim, next: &Move) {
                 }
             }
         }
+        Move::Pauses(pause) => sim.pauses = &sim.pauses ^ &BTreeSet::from([*pause]),
         Move::Passes(time) => sim.now = sim.now + *time,
         Move::Crashes => sim.crash(),
         Move::Lingers(n) if !open.is_empty() => {

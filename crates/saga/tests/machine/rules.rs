@@ -35,6 +35,8 @@ pub struct Rules {
     pub pivot_unsure: bool,
     pub turned: Option<Turn>,
     pub parked: bool,
+    /// Scopes of the pauses that hold something back.
+    pub paused_by: Vec<String>,
     pub cancelled: bool,
     abandoned: bool,
     pub ended: Option<Ending>,
@@ -59,6 +61,7 @@ impl Rules {
             pivot_unsure: false,
             turned: None,
             parked: false,
+            paused_by: Vec::new(),
             cancelled: false,
             abandoned: false,
             ended: None,
@@ -106,6 +109,14 @@ impl Rules {
 
     pub fn held(&self) -> bool {
         self.on_failure == OnFailure::Hold && self.turned.is_none() && !self.pivot_decided() && !self.failed.is_empty()
+    }
+
+    pub fn paused(&self) -> bool {
+        !self.paused_by.is_empty()
+    }
+
+    fn pause_of(&self, scopes: &[String]) -> bool {
+        self.paused_by.iter().any(|by| scopes.contains(by))
     }
 
     pub fn all_done(&self) -> bool {
@@ -182,6 +193,15 @@ impl Rules {
                     self.failed.remove(&i);
                 }
             }
+            Event::Paused { by, whole } => {
+                self.check(!by.is_empty() && *by != self.paused_by, "a pause is told of once");
+                self.check(*whole == by.iter().any(|scope| scope.ends_with("run")), "the run is paused if one of the pauses is the run's");
+                self.paused_by.clone_from(by);
+            }
+            Event::PauseEnded => {
+                self.check(self.paused(), "only what was paused goes on");
+                self.paused_by.clear();
+            }
             Event::Abandoned { leftovers } => {
                 let owed: Vec<&str> = self.owed().into_iter().map(|i| self.definition.steps[i].name.as_str()).collect();
                 self.check(*leftovers == owed, "leftovers are what was started and not undone");
@@ -191,9 +211,9 @@ impl Rules {
         self.count(record.at);
     }
 
-    /// The deadline counts from the first claim, and stands still while the run is parked or held.
+    /// The deadline counts from the first claim, and stands still while the run is parked, paused or held.
     fn count(&mut self, at: Time) {
-        let counts = self.started && !self.parked && !self.held();
+        let counts = self.started && !self.parked && !self.paused() && !self.held();
         match (counts, self.running_since) {
             (true, None) => self.running_since = Some(at),
             (false, Some(since)) => {
@@ -208,6 +228,8 @@ impl Rules {
         self.check(self.started, "a step starts after the run");
         self.check(self.turned.is_none() && !self.abandoned, "no forward attempt starts once the run has turned");
         self.check(!self.parked, "no forward attempt starts while the run is parked");
+        let scopes = ["run".to_owned(), "undo of run".to_owned(), format!("step {i}"), format!("undo of step {i}")];
+        self.check(!self.pause_of(&scopes), "no forward attempt starts of what is paused");
         self.check(!self.held(), "no forward attempt starts while the run is held");
         self.check(matches!(self.forward[i], Part::Idle | Part::Between), "a step has one attempt at a time, and none after success");
         self.check(self.undo[i] == Part::Idle, "a forward call is never made again once its undo has started");
@@ -248,6 +270,7 @@ impl Rules {
         self.check(self.turned.is_some(), "undo belongs to a run that has turned");
         self.check(!self.forward.contains(&Part::Open), "never an undo while an attempt is open");
         self.check(self.attempts[i] > 0 && self.has_undo(i), "undo covers what was started, and nothing else");
+        self.check(!self.pause_of(&["undo of run".to_owned(), format!("undo of step {i}")]), "no undo starts whose pause says so");
         self.check(matches!(self.undo[i], Part::Idle | Part::Between), "one undo of a step at a time, and none after it is undone");
         self.check(attempt == self.undo_attempts[i] + 1, "undo attempts count up by one");
         let stage = |s: usize| self.definition.steps[s].stage;

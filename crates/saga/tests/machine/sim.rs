@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use saga::journal::{Ending, Verb};
-use saga::machine::{self, fold};
+use saga::machine::{self, Gate, Launch, fold};
 use saga::ports::{OnFailure, State, WaitingFor};
 use saga::{Decision, Definition, Event, Fault, Record, RunState, Time};
 use serde_json::{Value, json};
@@ -37,6 +37,24 @@ pub struct Sim {
     pub rules: Rules,
     /// Steps whose task has not returned: none of their attempts may be launched.
     pub busy: BTreeSet<usize>,
+    /// What operators have paused.
+    pub pauses: BTreeSet<Pause>,
+}
+
+/// An operator's pause, with the words by which the second model knows it in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pause {
+    /// `None`: the run.
+    pub step: Option<usize>,
+    /// Undos too.
+    pub undo: bool,
+}
+
+impl Pause {
+    pub fn scope(self) -> String {
+        let of = self.step.map_or("run".to_owned(), |step| format!("step {step}"));
+        if self.undo { format!("undo of {of}") } else { of }
+    }
 }
 
 impl Sim {
@@ -49,7 +67,17 @@ impl Sim {
             table: BTreeMap::new(),
             rules: Rules::new(definition.clone(), on_failure),
             busy: BTreeSet::new(),
+            pauses: BTreeSet::new(),
         }
+    }
+
+    fn gate(&self, launch: Launch) -> Gate {
+        let holds = |p: &&Pause| (p.undo || !launch.undo) && p.step.is_none_or(|step| step == launch.step);
+        let holding: Vec<Pause> = self.pauses.iter().filter(holds).copied().collect();
+        if !holding.is_empty() {
+            return Gate::Paused { by: holding.iter().map(|p| p.scope()).collect(), whole: holding.iter().any(|p| p.step.is_none()) };
+        }
+        if self.busy.contains(&launch.step) { Gate::Busy } else { Gate::Open }
     }
 
     /// A worker that finds this much of a journal.
@@ -81,8 +109,8 @@ impl Sim {
 
     /// What the worker does after each commit; then the state must be that of the table, and no work may be left over.
     pub fn advance(&mut self) -> Option<Time> {
-        let (definition, busy) = (self.definition.clone(), self.busy.clone());
-        let out = machine::advance(&definition, &mut self.state, self.now, |step| !busy.contains(&step));
+        let (definition, looking) = (self.definition.clone(), self.clone());
+        let out = machine::advance(&definition, &mut self.state, self.now, |launch| looking.gate(launch));
         for record in out.records {
             self.keep(record);
         }
@@ -91,7 +119,8 @@ impl Sim {
         for decision in machine::next(&definition, &self.state, self.now) {
             let waits = match decision {
                 Decision::Wake(at) => at > self.now,
-                Decision::Start { step, .. } | Decision::Undo { step, .. } => self.busy.contains(&step),
+                Decision::Start { step, attempt } => self.gate(Launch { step, attempt, undo: false }) != Gate::Open,
+                Decision::Undo { step, attempt } => self.gate(Launch { step, attempt, undo: true }) != Gate::Open,
                 _ => false,
             };
             assert!(waits, "{decision:?} is left over\n{}", self.rules.story());
@@ -105,7 +134,7 @@ impl Sim {
         let can_turn =
             r.ended.is_none() && r.turned.is_none() && !r.pivot_decided() && !r.pivot_undecided() && !self.state.abandon_requested;
         let late = r.counted(self.now) >= self.definition.deadline;
-        assert!(!can_turn || !late || r.parked || r.held(), "past the deadline, and not turned\n{}", r.story());
+        assert!(!can_turn || !late || r.parked || r.paused() || r.held(), "past the deadline, and not turned\n{}", r.story());
     }
 
     pub fn request(&mut self, verb: Verb) {
@@ -145,7 +174,7 @@ impl Sim {
         self.rules.open()
     }
 
-    /// Goes on to the end; an operator retries what is stuck or held, and unparks. `answers` is asked for each attempt.
+    /// Goes on to the end; an operator retries what is stuck or held, unparks, and lifts pauses. `answers` is asked for each attempt.
     pub fn settle(&mut self, mut answers: impl FnMut(&Self, usize, bool) -> Answer) -> Ending {
         for _ in 0..3_000 {
             let wake = self.advance();
@@ -161,6 +190,8 @@ impl Sim {
                 self.busy.clear();
             } else if let Some(at) = wake {
                 self.now = self.now.max(at);
+            } else if !self.pauses.is_empty() {
+                self.pauses.clear();
             } else {
                 match (self.state.state(&self.definition, self.now), self.state.waiting_for(&self.definition)) {
                     (State::Stuck, _) | (State::Waiting, Some(WaitingFor::Operator)) => self.request(Verb::Retry),

@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod database;
 mod idempotency;
+mod pauses;
 mod principals;
 mod races;
 mod requests;

@@ -204,7 +204,7 @@ pub fn idempotency(account: Uuid, principal: Principal, key: &str, fingerprint: 
 }
 
 pub fn head(state: State, ending: Option<Ending>) -> Head {
-    Head { state, waiting_for: None, ending, turn: None, done: 1, total: 3, deadline_at: None }
+    Head { state, waiting_for: None, ending, turn: None, done: 1, total: 3, deadline_at: None, paused_by: Vec::new() }
 }
 
 pub fn record(seq: i64, event: Event) -> Record {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use domain::Change;
 use saga::ports::{Commit, Head};
 use saga::{Attempt, CancellationToken, Fault, Outcome, RunId, Step, UndoOutcome};
+use serde_json::Value;
 use tokio::sync::watch;
 
 /// What an attempt does instead of what its step does.
@@ -176,6 +177,10 @@ impl Step<Change> for Drilled {
 
     fn undo_action(&self) -> Option<&'static str> {
         self.inner.undo_action()
+    }
+
+    fn draws_on(&self, input: &Value, with: &Value) -> Option<String> {
+        self.inner.draws_on(input, with)
     }
 
     async fn run(&self, attempt: &Attempt) -> Outcome<Change> {

@@ -103,6 +103,10 @@ impl Runs<Change> for Watched {
         Ok(claimed)
     }
 
+    async fn resume(&self, over: Duration) -> Result<u64, StoreError> {
+        self.inner.resume(over).await
+    }
+
     async fn requests(&self, run: RunId) -> Result<Vec<Request>, StoreError> {
         self.inner.requests(run).await
     }

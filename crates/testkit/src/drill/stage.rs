@@ -159,6 +159,7 @@ impl Stage {
             runs: runs.clone(),
             audit: runs.clone(),
             principals: runs.clone(),
+            pauses: runs.clone(),
             health: runs,
             permissions: permissions.clone(),
             ids: Arc::new(FreshIds),

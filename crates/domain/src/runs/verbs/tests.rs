@@ -107,6 +107,7 @@ fn detail(definition: &Definition, on_failure: OnFailure, journal: Vec<Event>) -
         updated_at: at(0),
         version: 1,
         created_by: Principal { kind: PrincipalKind::User, id: Uuid::from_u128(3) },
+        paused_by: Vec::new(),
         input: Value::Null,
     };
     RunDetail { run, journal, pending_verbs: Vec::new() }

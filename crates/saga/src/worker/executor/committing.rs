@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::super::plan::{News, Plan, plan};
 use super::{Executor, Lost};
 use crate::Time;
+use crate::machine::{Gate, Launch};
 use crate::ports::{Commit, CommitAnswer, Disposition, State, StoreError};
 
 impl<C: Clone + Send + Sync + 'static> Executor<C> {
@@ -18,13 +19,19 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             let now = self.clock.now();
             let (run, shared) = (self.facts.run, self.shared.clone());
             let jitter = &*shared.options.jitter;
-            let may_launch = |step: usize| !draining && !shared.tasks.is_busy(run, step);
-            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (self.epoch, now, jitter), may_launch);
+            let pauses = self.pauses.borrow_and_update().clone();
+            let gate = |launch: Launch| match self.reach.gate(&pauses, launch) {
+                Gate::Open if draining || shared.tasks.is_busy(run, launch.step) => Gate::Busy,
+                gate => gate,
+            };
+            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (self.epoch, now, jitter), gate);
             if let Some(ending) = plan.ended {
                 plan.changes.extend((self.saga.on_end)(run, &self.input, ending));
             }
             let has_tasks = self.open.values().any(|o| !(draining && o.given_up));
-            let disposition = plan.disposition(has_tasks, draining, now + self.shared.options.keep_for, now);
+            let options = &self.shared.options;
+            let paused_until = now + options.paused_for.mul_f64(0.5 + jitter());
+            let disposition = plan.disposition(has_tasks, draining, now, now + options.keep_for, paused_until);
             let head = plan.state.head(&self.saga.definition, now);
             let nothing = plan.records.is_empty() && plan.requests.is_empty() && self.head.as_ref() == Some(&head);
             if nothing && disposition == Disposition::Keep {
@@ -46,6 +53,11 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     self.state = plan.state.clone();
                     self.head = Some(head);
                     self.requests = Vec::new();
+                    if disposition != Disposition::Keep && self.state.paused.is_some() && self.pauses.has_changed().unwrap_or(true) {
+                        // What it waits for may be over since before it could be seen to wait.
+                        self.shared.pauses.owe();
+                        self.shared.wake.notify_one();
+                    }
                     if requested && disposition == Disposition::Keep {
                         // The wait that follows reads them.
                         self.inbox.notify_one();
