@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes every generated file: openapi.yaml, docs/configuration.md, docs/sagas/*.md. With --check it writes nothing
+# Writes every generated file: openapi.yaml, docs/configuration.md, docs/cli.md, docs/sagas/*.md. With --check it writes nothing
 # and fails, showing the difference, where a committed file is not what the code says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,13 +13,14 @@ trap 'rm -rf "$fresh"' EXIT
 mkdir -p "$fresh/docs/sagas"
 "$berth" openapi >"$fresh/openapi.yaml"
 "$berth" config reference >"$fresh/docs/configuration.md"
+"$berth" reference >"$fresh/docs/cli.md"
 "$berth" sagas list --names | while read -r saga; do
   "$berth" sagas show "$saga" --format markdown >"$fresh/docs/sagas/$saga.md"
 done
 
 if [ "${1:-}" = --check ]; then
   bad=0
-  for file in openapi.yaml docs/configuration.md; do
+  for file in openapi.yaml docs/configuration.md docs/cli.md; do
     diff -u "$file" "$fresh/$file" || bad=1
   done
   diff -ru docs/sagas "$fresh/docs/sagas" || bad=1

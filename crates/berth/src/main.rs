@@ -1,6 +1,7 @@
 //! The `berth` binary: reads the command line and the configuration, and wires the crates together.
 
 mod admin;
+mod cli;
 mod config;
 mod data_folder;
 mod dev;
@@ -13,17 +14,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{Environment, Overrides};
 use crate::failure::Failure;
 
 /// Berth provisions workspaces: each by a durable run that creates all of it, or leaves nothing behind.
 #[derive(Parser)]
-#[command(name = "berth", version, arg_required_else_help = true)]
+#[command(name = "berth", version, arg_required_else_help = true, after_help = cli::exit_codes())]
 struct Cli {
-    /// A TOML file of settings; see `berth config reference`.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// A TOML file of settings for `dev` and `config`; see `berth config reference`.
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -31,6 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Client(cli::Command),
     /// Starts a whole Berth in one process, with nothing to set up: try it, test against it.
     Dev {
         #[command(flatten)]
@@ -41,16 +44,29 @@ enum Command {
     /// Prints the OpenAPI document (openapi.yaml).
     Openapi,
     /// Shows and checks settings.
-    #[command(subcommand)]
-    Config(ConfigCommand),
+    Config {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Shows and checks saga definitions.
     #[command(subcommand)]
     Sagas(SagasCommand),
 }
 
+#[derive(Args)]
+struct SettingsFile {
+    /// A TOML file of settings; see `berth config reference`.
+    #[arg(long = "config", id = "settings", global = true, value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
 /// Where `berth dev` is.
 #[derive(Args)]
 struct Place {
+    #[command(flatten)]
+    file: SettingsFile,
     /// Address and port of the API [default: 127.0.0.1:7700].
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -98,8 +114,13 @@ enum SagasCommand {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let environment = environment();
+    if let Command::Client(command) = &cli.command {
+        return cli::run(command, &matches, &environment);
+    }
+    match run(cli, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("berth: {failure}");
@@ -113,24 +134,24 @@ fn environment() -> Environment {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
-    let environment = environment();
-    let file = cli.config.as_deref();
+fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
+    let file = |below: SettingsFile| below.path.or(cli.config.clone());
     match cli.command {
+        Command::Client(_) => Ok(()),
         Command::Dev { place, command } => {
             let flags = Overrides { listen: place.listen, admin_listen: place.admin_listen, data_dir: place.data_dir };
-            let config = config::load(file, &environment, &flags)?;
+            let config = config::load(file(place.file).as_deref(), environment, &flags)?;
             match command {
-                None => dev::run(&config, &environment),
+                None => dev::run(&config, environment),
                 Some(DevCommand::Token(arguments)) => dev::token::run(&config, arguments),
                 Some(DevCommand::Inventory) => dev::inventory(&config),
             }
         }
         Command::Openapi => print(&api::openapi_yaml()),
-        Command::Config(ConfigCommand::Check) => {
-            print(&config::check(&config::load(file, &environment, &Overrides::default())?, &environment))
+        Command::Config { file: below, command: ConfigCommand::Check } => {
+            print(&config::check(&config::load(file(below).as_deref(), environment, &Overrides::default())?, environment))
         }
-        Command::Config(ConfigCommand::Reference) => print(&config::reference()),
+        Command::Config { command: ConfigCommand::Reference, .. } => print(&config::reference()),
         Command::Sagas(SagasCommand::Check { files }) => print(&sagas::check(&files)?),
         Command::Sagas(SagasCommand::List { names }) => print(&sagas::list(names)?),
         Command::Sagas(SagasCommand::Show { name, format }) => print(&sagas::show(&name, format)?),

@@ -44,6 +44,15 @@ const KEPT: &[(&str, &[&str], &str)] = &[
     ("tonic", &["providers"], "outbound calls are made in `providers`"),
     ("jsonwebtoken", &["api", "berth"], "tokens are verified in `api`, issued by the binary"),
     ("clap", &["berth"], "the command line is the binary's"),
+    ("clap_complete", &["berth"], "the command line is the binary's"),
+    ("clap_mangen", &["berth"], "the command line is the binary's"),
+    ("comfy-table", &["berth"], "the command line is the binary's"),
+    ("indicatif", &["berth"], "the command line is the binary's"),
+    (
+        "reqwest",
+        &["berth", "providers"],
+        "`berth` is also the command line of those who use the HTTP API; outbound calls are made in `providers`",
+    ),
     ("figment", &["berth"], "configuration is read once, by the binary"),
     ("opentelemetry", &["berth"], "telemetry is set up once, by the binary"),
     ("opentelemetry-otlp", &["berth"], "telemetry is set up once, by the binary"),
@@ -137,4 +146,21 @@ fn banned_libraries_are_not_used() {
 fn every_row_of_the_tables_gives_a_reason() {
     let reasons = EDGES.iter().chain(TEST_EDGES).chain(BANNED).map(|r| r.2).chain(KEPT.iter().map(|r| r.2));
     assert!(reasons.into_iter().all(|why| why.len() > 10));
+}
+
+/// What a caller of the HTTP API may not look at: it would know more than the API tells.
+const BEHIND_THE_API: &[&str] = &["store::", "providers::", "domain::ports", "domain::Berth", "api::"];
+
+#[test]
+fn the_command_line_uses_the_http_api_only() {
+    // `figment::providers::` and `restore::` are other words.
+    let begins = |text: &str, at: usize| text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
+    let mut findings = Vec::new();
+    for path in crate::files_below("crates/berth/src/cli", &["rs"]) {
+        let text = crate::read(&path);
+        for word in BEHIND_THE_API.iter().filter(|word| text.match_indices(**word).any(|(at, _)| begins(&text, at))) {
+            findings.push(format!("{path} uses {word}"));
+        }
+    }
+    none("the command line looks behind the API", &findings);
 }

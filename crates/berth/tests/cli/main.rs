@@ -1,0 +1,12 @@
+//! The command line as people and scripts use it: the real binary against a real `berth dev`.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod caller;
+mod offline;
+mod refusals;
+mod runs;
+#[path = "../process/server.rs"]
+#[expect(dead_code, reason = "it is written for the tests of the process, and these need a part of it")]
+mod server;
+mod workspaces;
