@@ -4,6 +4,7 @@
 //! made. A handler returns a [`Problem`]; the outermost middleware writes it out, with the request's id in it.
 
 mod failure;
+pub mod page;
 
 use axum::response::{IntoResponse, Response};
 use domain::Invalid;
@@ -37,6 +38,12 @@ macro_rules! codes {
             #[must_use]
             pub fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title),+ }
+            }
+
+            /// The page that `type` points to, in Markdown.
+            #[must_use]
+            pub fn page(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("../../../docs/problems/", $slug, ".md"))),+ }
             }
 
             /// What to do about it.
@@ -257,6 +264,8 @@ mod tests {
             assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert!(code.status().is_client_error() || code.status().is_server_error());
             assert!(!code.title().ends_with('.') && code.help().ends_with('.'), "{}", code.as_str());
+            let head = format!("# {}\n\n`{}`, HTTP {}\n", code.title(), code.as_str(), code.status().as_u16());
+            assert!(code.page().starts_with(&head), "docs/problems/{}.md must begin with\n{head}", code.as_str());
         }
     }
 

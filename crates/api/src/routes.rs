@@ -3,7 +3,7 @@
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{State, accounts, document, health, index, me, openapi, regions, runs, workspaces};
+use crate::{State, accounts, document, health, index, me, openapi, problem, regions, runs, workspaces};
 
 pub fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(openapi::frame())
@@ -26,5 +26,6 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(runs::abandon::abandon))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+        .routes(routes!(problem::page::page))
         .routes(routes!(document::document))
 }

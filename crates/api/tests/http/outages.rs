@@ -90,7 +90,9 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
     let mut asked = 0;
     for operation in CONTRACT.operations() {
         // These need no right; the readiness probe has a reason of its own.
-        if ["getIndex", "getLiveness", "getOpenApi", "listRegions", "createAccount", "listWorkspaces"].contains(&operation.id.as_str()) {
+        if ["getIndex", "getLiveness", "getOpenApi", "getProblemPage", "listRegions", "createAccount", "listWorkspaces"]
+            .contains(&operation.id.as_str())
+        {
             continue;
         }
         let id = match operation.path.as_str() {

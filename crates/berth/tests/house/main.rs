@@ -4,6 +4,7 @@
 mod edges;
 mod files;
 mod migrations;
+mod pages;
 mod words;
 
 use std::path::{Path, PathBuf};
