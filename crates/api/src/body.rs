@@ -162,6 +162,15 @@ impl Fields {
         None
     }
 
+    /// The field's truth, if it is given.
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+        if let Value::Bool(flag) = self.take(name)? {
+            return Some(flag);
+        }
+        self.refuse(name, "is not `true` or `false`");
+        None
+    }
+
     /// A text without which there is no request; empty, and refused by [`Fields::finish`], if it is missing.
     pub fn required_text(&mut self, name: &'static str) -> String {
         self.require(name);

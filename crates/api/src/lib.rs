@@ -17,6 +17,7 @@ mod middleware;
 mod openapi;
 mod pages;
 mod path;
+mod pauses;
 mod peer;
 pub mod problem;
 mod query;

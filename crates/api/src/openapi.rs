@@ -60,6 +60,7 @@ pub fn frame() -> OpenApi {
         .tags(Some([
             tag("Workspaces", "Isolation boundaries in an account, their environments and their audit log."),
             tag("Provisioning runs", "What is at work on accounts and workspaces, and what an operator may do about it."),
+            tag("Pauses", "Operators' orders that nothing new starts on a backend, of a saga, or for an account."),
             tag("Accounts", "Tenants that own workspaces."),
             tag("Pillars", "Paths reserved for neighbouring services of a workspace."),
             tag("Service", "This installation and its caller."),

@@ -3,7 +3,7 @@
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{State, accounts, document, health, index, me, openapi, problem, regions, runs, workspaces};
+use crate::{State, accounts, document, health, index, me, openapi, pauses, problem, regions, runs, workspaces};
 
 pub fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(openapi::frame())
@@ -24,6 +24,8 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(runs::retry::retry))
         .routes(routes!(runs::skip::skip))
         .routes(routes!(runs::abandon::abandon))
+        .routes(routes!(pauses::list::list))
+        .routes(routes!(pauses::set::set, pauses::lift::lift))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(problem::page::page))

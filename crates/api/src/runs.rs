@@ -57,6 +57,9 @@ pub struct Run {
     /// What a `waiting` run waits for.
     #[schema(required, inline)]
     waiting_for: Option<RunWaitingFor>,
+    /// Pauses that hold the run, or steps of it, back.
+    #[schema(examples("backend:local"))]
+    paused_by: Vec<String>,
     progress: Progress,
     /// When the run turns back by itself; null until it has begun.
     #[schema(required, value_type = Option<String>, format = DateTime)]
@@ -177,6 +180,7 @@ impl From<ProvisioningRun> for Run {
                 WaitingFor::Unfreeze => RunWaitingFor::Unfreeze,
                 WaitingFor::Operator => RunWaitingFor::Operator,
             }),
+            paused_by: run.paused_by,
             progress: Progress { done: run.done, total: run.total },
             deadline_at: run.deadline_at.map(Timestamp),
             created_at: run.created_at.into(),

@@ -53,6 +53,9 @@ pub struct RunDetail {
     /// What a `waiting` run waits for.
     #[schema(required, inline)]
     waiting_for: Option<RunWaitingFor>,
+    /// Pauses that hold the run, or steps of it, back.
+    #[schema(examples("backend:local"))]
+    paused_by: Vec<String>,
     progress: Progress,
     /// When the run turns back by itself; null until it has begun.
     #[schema(required, value_type = Option<String>, format = DateTime)]
@@ -83,6 +86,7 @@ impl From<View> for RunDetail {
             outcome: run.outcome,
             reason: run.reason,
             waiting_for: run.waiting_for,
+            paused_by: run.paused_by,
             progress: run.progress,
             deadline_at: run.deadline_at,
             created_at: run.created_at,
@@ -125,7 +129,7 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
     responses((status = 200, description = "The run", body = RunDetail, headers(("ETag" = String, description = "The run's version")),
             example = json!({"id": "0197b7a2-52a5-7c3e-b9a4-6f1d2c3b4ae0", "saga": "create-workspace", "version": 1,
                 "account_id": "7d0f2f0c-9a63-4c55-8d1b-0d3a5a1c77e0", "workspace_id": "0197b7a2-52a4-7d10-8c2f-3b4a5d6e7fe0", "retry_of": null,
-                "retried_by": null, "state": "running", "terminal": false, "outcome": null, "reason": null, "waiting_for": null,
+                "retried_by": null, "state": "running", "terminal": false, "outcome": null, "reason": null, "waiting_for": null, "paused_by": [],
                 "progress": {"done": 1, "total": 7}, "deadline_at": "2026-11-22T20:00:00.123456Z", "created_at": "2026-11-22T19:30:00.123456Z",
                 "updated_at": "2026-11-22T19:30:00.223456Z", "steps": [{"name": "create-environments", "state": "succeeded", "attempts": 1,
                     "started_at": "2026-11-22T19:30:00.133456Z", "ended_at": "2026-11-22T19:30:00.143456Z", "next_attempt_at": null, "error": null,

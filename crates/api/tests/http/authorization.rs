@@ -65,6 +65,9 @@ const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("",                       "GET",  "/v1/provisioning-runs?account_id={account}",                 ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("",                       "GET",  "/v1/provisioning-runs?workspace_id={workspace}",             ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("getProvisioningRun",     "GET",  "/v1/provisioning-runs/{ended}",                              ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("listPauses",             "GET",  "/v1/pauses",                                                 ["401", "403", "403", "403", "403", "403", "403", "403", "403", "200", "200", "403", "403", "401", "401", "401"]),
+    ("setPause",               "PUT",  "/v1/pauses/account/{account}",                               ["401", "403", "403", "403", "403", "403", "403", "403", "403", "201", "403", "403", "403", "401", "401", "401"]),
+    ("liftPause",              "DELETE","/v1/pauses/account/{account}",                              ["401", "403", "403", "403", "403", "403", "403", "403", "403", "204", "403", "403", "403", "401", "401", "401"]),
     ("cancelProvisioningRun",  "POST", "/v1/provisioning-runs/{ended}/cancel",                       ["401", "404", "404", "403", "403", "409", "409", "409", "409", "409", "403", "403", "404", "401", "401", "401"]),
     ("retryProvisioningRun",   "POST", "/v1/provisioning-runs/{ended}/retry",                        ["401", "404", "404", "403", "403", "409", "409", "409", "409", "409", "403", "403", "404", "401", "401", "401"]),
     ("skipProvisioningRun",    "POST", "/v1/provisioning-runs/{ended}/skip",                         ["401", "404", "404", "403", "403", "403", "403", "403", "403", "409", "403", "403", "404", "401", "401", "401"]),
@@ -149,7 +152,7 @@ impl Cast {
         match operation {
             "createAccount" => Some(json!({"name": "New"})),
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
-            "skipProvisioningRun" | "abandonProvisioningRun" => Some(json!({"comment": "why"})),
+            "skipProvisioningRun" | "abandonProvisioningRun" | "setPause" => Some(json!({"comment": "why"})),
             _ => None,
         }
     }

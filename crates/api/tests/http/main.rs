@@ -7,6 +7,7 @@ mod hostile;
 mod idempotency;
 mod lists;
 mod outages;
+mod pauses;
 mod requests;
 mod runs;
 mod world;
