@@ -3,6 +3,7 @@
 //! All violations of the documented shape are collected with their JSON pointers. A field that nobody takes is refused,
 //! and so is one that is given twice, which most parsers pass over in silence.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -136,10 +137,14 @@ impl JsonBody {
     }
 }
 
+/// A part of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 impl Fields {
     fn refuse(&mut self, name: &str, detail: impl Into<String>) {
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        self.errors.push(Invalid::new(&pointer, detail));
+        self.errors.push(Invalid::new(&format!("/{}", escaped(name)), detail));
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -199,6 +204,49 @@ impl Fields {
         found
     }
 
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+        if let Value::Bool(flag) = self.take(name)? {
+            return Some(flag);
+        }
+        self.refuse(name, "is not `true` or `false`");
+        None
+    }
+
+    /// An object of texts; `null` stands for a text that is to go, and is handed on as `None`.
+    pub fn texts(&mut self, name: &'static str) -> Option<BTreeMap<String, Option<String>>> {
+        let Value::Object(entries) = self.take(name)? else {
+            self.refuse(name, "is not an object");
+            return None;
+        };
+        let mut texts = BTreeMap::new();
+        for (key, value) in entries {
+            let text = match value {
+                Value::String(text) => Some(text),
+                Value::Null => None,
+                _ => {
+                    let pointer = format!("/{name}/{}", escaped(&key));
+                    self.errors.push(Invalid::new(&pointer, "is not a string"));
+                    continue;
+                }
+            };
+            texts.insert(key, text);
+        }
+        Some(texts)
+    }
+
+    /// As [`Fields::texts`], where there is nothing yet that could go.
+    pub fn new_texts(&mut self, name: &'static str) -> Option<BTreeMap<String, String>> {
+        let mut texts = BTreeMap::new();
+        for (key, text) in self.texts(name)? {
+            match text {
+                Some(text) => drop(texts.insert(key, text)),
+                None => self.errors.push(Invalid::new(&format!("/{name}/{}", escaped(&key)), "is not a string")),
+            }
+        }
+        Some(texts)
+    }
+
     fn require(&mut self, name: &'static str) {
         if !self.left.iter().any(|(n, _)| n == name) {
             self.refuse(name, "is missing");
@@ -248,6 +296,21 @@ mod tests {
         assert_eq!(body.word("mode", &[("hold", 1)]), Some(1));
         assert_eq!(body.text("slug"), None);
         assert!(body.finish().is_ok());
+    }
+
+    #[test]
+    fn texts_may_be_null_where_something_can_go_and_nothing_else() {
+        let mut body = fields(r#"{"labels": {"a": "1", "b": null}, "on": true}"#);
+        assert_eq!(body.texts("labels").unwrap(), BTreeMap::from([("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)]));
+        assert_eq!(body.flag("on"), Some(true));
+        assert!(body.finish().is_ok());
+        let mut body = fields(r#"{"labels": {"a/b": 1, "c": null}, "more": [], "on": "true"}"#);
+        body.new_texts("labels");
+        body.texts("more");
+        body.flag("on");
+        let problem = body.finish().unwrap_err().body("r");
+        let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap()).collect();
+        assert_eq!(pointers, ["/labels/a~1b", "/labels/c", "/more", "/on"]);
     }
 
     #[test]

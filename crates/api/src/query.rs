@@ -90,6 +90,20 @@ impl Query {
         first
     }
 
+    /// A parameter that may be given up to `most` times, each read by `parse`.
+    pub fn each<T>(&mut self, name: &'static str, most: usize, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        self.known.push(name);
+        let texts: Vec<String> = self.pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect();
+        if texts.len() > most {
+            self.refuse(name, format!("is given more than {most} times"));
+        }
+        let values: Vec<T> = texts.iter().filter_map(|text| parse(text)).collect();
+        if values.len() < texts.len() {
+            self.refuse(name, format!("is not {expected}"));
+        }
+        values
+    }
+
     /// A parameter that `parse` reads; `expected` says what would be right.
     pub fn parsed<T>(&mut self, name: &'static str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.take(name)?;

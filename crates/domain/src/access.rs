@@ -214,9 +214,14 @@ impl Ground {
     }
 }
 
-/// Whether this workspace is authorized on its account.
+/// Whether this workspace is authorized on its account: while it has no relationships of its own, or not all of them.
 pub(crate) fn is_on_account(workspace: &Workspace) -> bool {
-    matches!(workspace.status, WorkspaceStatus::Provisioning | WorkspaceStatus::Failed)
+    match workspace.status {
+        WorkspaceStatus::Provisioning | WorkspaceStatus::Failed => true,
+        WorkspaceStatus::Active => false,
+        // A failed one has none, deleted or not.
+        WorkspaceStatus::Deleted | WorkspaceStatus::Purging => workspace.status_before == Some(WorkspaceStatus::Failed),
+    }
 }
 
 /// One answer per right, in order, from one bulk check. An outage is an error, never a "no".

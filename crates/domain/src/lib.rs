@@ -7,6 +7,7 @@ pub mod berth;
 pub mod change;
 pub mod error;
 pub mod ids;
+pub mod labels;
 pub mod me;
 pub mod model;
 pub mod names;

@@ -1,7 +1,5 @@
 //! The nouns of `product.md` as they are stored.
 
-use std::collections::BTreeMap;
-
 use saga::definition::DefinitionId;
 use saga::journal::{Ending, Record, Turn};
 use saga::ports::{OnFailure, State, WaitingFor};
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::labels::Labels;
 use crate::{Principal, PrincipalKind};
 
 /// Gives an enum its one spelling on the wire, in tables and in files.
@@ -121,7 +120,7 @@ pub struct Workspace {
     pub run_id: RunId,
     /// The run that made its backend workspaces, whose marks they bear.
     pub made_by: RunId,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// While it is set the workspace cannot be deleted.
     pub termination_protection: bool,
     /// The freezes in force when the row was read, by source.

@@ -2,7 +2,7 @@
 
 mod pauses;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use saga::definition::DefinitionId;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::audit::{Draft, Entry};
+use crate::labels::Labels;
 use crate::model::{
     Account, BackendWorkspace, Environment, Freeze, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel,
     Workspace, WorkspaceStatus,
@@ -123,7 +124,7 @@ pub struct NewWorkspace {
     pub slug: Slug,
     pub region: String,
     pub tenancy_model: TenancyModel,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     pub termination_protection: bool,
     pub created_by: Principal,
     /// The creator's role: `owner` for a user, `admin` for a service account.
@@ -206,12 +207,24 @@ pub enum RetryAnswer {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkspaceFilter {
+    /// `deleted` finds those that are being purged as well; without a status both are left out, and what is purged always is.
     pub status: Option<WorkspaceStatus>,
+    /// Whether a freeze is to be in force.
+    pub frozen: Option<bool>,
+    /// All of these have to be there.
+    pub labels: Vec<LabelFilter>,
     pub region: Option<String>,
     /// Case-insensitive.
     pub name_contains: Option<String>,
     pub created_after: Option<Time>,
     pub created_before: Option<Time>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelFilter {
+    pub key: String,
+    /// `None`: any.
+    pub value: Option<String>,
 }
 
 /// A page in key order: rows after `after`, at most `limit`.
@@ -239,7 +252,7 @@ pub trait Workspaces: Send + Sync + 'static {
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError>;
     /// Those that `member` has a membership row on, `deleted` and `purging` left out, by id.
     async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError>;
-    /// Those of an account, only the ones `member` has a membership row on if given, by id.
+    /// Those of an account, as the filter's status has it, only the ones `member` has a membership row on if given, by id.
     async fn list_by_account(
         &self,
         account: Uuid,

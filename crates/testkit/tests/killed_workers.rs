@@ -174,6 +174,8 @@ impl Installation {
             slug: None,
             tenancy_model: TenancyModel::Shared,
             on_failure: OnFailure::Rollback,
+            labels: domain::labels::Labels::new(),
+            termination_protection: false,
         };
         create::create(&self.berth, &self.caller, request, None).await.unwrap();
     }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State as Extracted;
 use axum::response::{IntoResponse as _, Response};
+use domain::labels::Labels;
 use domain::model;
 use domain::ports::Answer;
 use domain::workspaces::create::{self, Accepted, Request};
@@ -12,7 +13,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::TenancyModel;
+use super::{TenancyModel, labels};
 use crate::State;
 use crate::body::JsonBody;
 use crate::caller::Authenticated;
@@ -45,6 +46,11 @@ pub struct CreateWorkspace {
     /// What happens when a step cannot succeed: `rollback` takes everything away again, `hold` waits for a person.
     #[schema(nullable = false, inline, default = "rollback")]
     on_failure: Option<OnFailureWord>,
+    #[schema(schema_with = labels::labels)]
+    labels: Option<Labels>,
+    /// While it is set the workspace cannot be deleted.
+    #[schema(nullable = false, default = false)]
+    termination_protection: Option<bool>,
 }
 
 #[derive(ToSchema)]
@@ -109,6 +115,8 @@ fn read(body: JsonBody) -> Result<Request, Problem> {
         on_failure: fields
             .word("on_failure", &[("rollback", OnFailure::Rollback), ("hold", OnFailure::Hold)])
             .unwrap_or(OnFailure::Rollback),
+        labels: fields.new_texts("labels").unwrap_or_default(),
+        termination_protection: fields.flag("termination_protection").unwrap_or(false),
     };
     fields.finish()?;
     Ok(request)

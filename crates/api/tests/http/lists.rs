@@ -61,6 +61,47 @@ async fn filters_choose_and_travel_with_the_cursor() {
 }
 
 #[tokio::test]
+async fn labels_are_set_at_creation_shown_and_chosen_by() {
+    let world = World::new().await;
+    let ada = world.user("ada").await;
+    let account = world.account(&ada).await;
+    for (name, labels) in [("A", json!({"env": "prod", "team": "sales"})), ("B", json!({"env": "dev"})), ("C", json!({}))] {
+        let body = json!({"account_id": account, "name": name, "region": "local", "labels": labels, "termination_protection": name == "A"});
+        assert_eq!(world.post("/v1/workspaces?dry_run=true", &ada, body.clone()).await.status, 200);
+        let created = world.post("/v1/workspaces", &ada, body).await;
+        let shown = world.get(&format!("/v1/workspaces/{}", created.id("workspace_id")), &ada).await;
+        assert_eq!((&shown.json["labels"], &shown.json["termination_protection"]), (&labels, &json!(name == "A")));
+        assert_eq!(shown.json["freezes"], json!([]));
+    }
+    let by_account = format!("/v1/workspaces/by-account/{account}");
+    for list in ["/v1/workspaces", by_account.as_str()] {
+        for (query, names) in [
+            ("label=env", &["A", "B"][..]),
+            ("label=env:prod", &["A"]),
+            ("label=env&label=team:sales", &["A"]),
+            ("label=env:prod&label=env:dev", &[]),
+            ("label=env%3Adev", &["B"]),
+        ] {
+            let pages = all(&world, &ada, &format!("{list}?limit=1&{query}")).await;
+            let found: Vec<_> = pages.iter().flatten().map(|w| w["name"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(found, names, "{list}?{query}");
+        }
+        for bad in ["label=", "label=Env", "label=:x", &["label=a"; 17].join("&")] {
+            let answer = world.get(&format!("{list}?{bad}"), &ada).await;
+            assert_eq!((answer.code(), answer.pointers()), ((400, "invalid_request"), vec!["?label"]), "{bad}");
+        }
+    }
+    let body = json!({"account_id": account, "name": "D", "region": "local", "labels": {"Up": "x", "ok": "y".repeat(64)}});
+    for path in ["/v1/workspaces", "/v1/workspaces?dry_run=true"] {
+        let refused = world.post(path, &ada, body.clone()).await;
+        assert_eq!((refused.code(), refused.pointers()), ((422, "invalid_values"), vec!["/labels/Up", "/labels/ok"]));
+    }
+    let shape = json!({"account_id": account, "name": "D", "region": "local", "labels": {"a": null}, "termination_protection": "yes"});
+    let refused = world.post("/v1/workspaces", &ada, shape).await;
+    assert_eq!((refused.code(), refused.pointers()), ((400, "invalid_request"), vec!["/labels/a", "/termination_protection"]));
+}
+
+#[tokio::test]
 async fn a_cursor_of_another_list_or_filter_is_refused() {
     let world = World::new().await;
     let ada = world.user("ada").await;

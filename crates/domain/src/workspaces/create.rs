@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::access::{Freshness, Ground};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
+use crate::labels::{self, Labels};
 use crate::model::{AccountStatus, EnvironmentName, Role, TenancyModel};
 use crate::names::{Name, parse_slug};
 use crate::ports::{CreateWorkspace, NewWorkspace, Slug};
@@ -28,6 +29,8 @@ pub struct Request {
     pub slug: Option<String>,
     pub tenancy_model: TenancyModel,
     pub on_failure: OnFailure,
+    pub labels: Labels,
+    pub termination_protection: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,8 @@ struct Wanted {
     region: String,
     tenancy_model: TenancyModel,
     on_failure: OnFailure,
+    labels: Labels,
+    termination_protection: bool,
 }
 
 impl Wanted {
@@ -69,17 +74,20 @@ impl Wanted {
         let name = Name::parse("/name", &request.name);
         let slug = request.slug.map(|slug| parse_slug("/slug", &slug)).transpose();
         let region = known_region(berth, request.region);
-        match (name, slug, region) {
-            (Ok(name), Ok(slug), Ok(region)) => Ok(Self {
+        let labels = labels::parse("/labels", request.labels);
+        match (name, slug, region, labels) {
+            (Ok(name), Ok(slug), Ok(region), Ok(labels)) => Ok(Self {
                 account_id: request.account_id,
                 slug: slug.map_or_else(|| Slug::Generated(name.slug("workspace")), Slug::Given),
                 name,
                 region,
                 tenancy_model: request.tenancy_model,
                 on_failure: request.on_failure,
+                labels,
+                termination_protection: request.termination_protection,
             }),
-            (name, slug, region) => {
-                let invalid = [name.err(), slug.err(), region.err()].into_iter().flatten().flatten().collect();
+            (name, slug, region, labels) => {
+                let invalid = [name.err(), slug.err(), region.err(), labels.err()].into_iter().flatten().flatten().collect();
                 Err(Error::Invalid(invalid))
             }
         }
@@ -185,6 +193,8 @@ fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted, replay: Option<Replay
             "region": wanted.region,
             "tenancy_model": wanted.tenancy_model,
             "on_failure": wanted.on_failure,
+            "labels": wanted.labels,
+            "termination_protection": wanted.termination_protection,
         }));
     let input = CreateWorkspaceInput {
         workspace_id: workspace,
@@ -212,8 +222,8 @@ fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted, replay: Option<Replay
         slug: wanted.slug,
         region: wanted.region,
         tenancy_model: wanted.tenancy_model,
-        labels: std::collections::BTreeMap::new(),
-        termination_protection: false,
+        labels: wanted.labels,
+        termination_protection: wanted.termination_protection,
         created_by: caller.principal,
         role: Role::of_creator(caller.principal),
         run,

@@ -5,13 +5,15 @@ use uuid::Uuid;
 
 use crate::access::{Freshness, Ground, Right, Rights, ask, is_on_account};
 use crate::audit::Entry;
-use crate::model::{AccountStatus, Environment, ProvisioningRun, Workspace};
+use crate::model::{AccountStatus, Environment, ProvisioningRun, Workspace, WorkspaceStatus};
 pub use crate::paging::Listed;
 use crate::paging::{LIMIT_MAX, Source, fill};
 use crate::permissions::Consistency;
 use crate::ports::{Page, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
 use crate::{Berth, Caller, Error, accounts};
+
+const ADMINISTER: &str = "administer";
 
 /// A workspace with its latest run and what the caller may do with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +87,9 @@ pub async fn by_account(
     filter: &WorkspaceFilter,
     page: Page,
 ) -> Result<Listed<Workspace>, Error> {
-    let rights = [Right::on_account(account, "read"), Right::on_account(account, "read_workspaces")];
+    // Deleted ones are shown to who administers them.
+    let (all, each) = if filter.status == Some(WorkspaceStatus::Deleted) { (ADMINISTER, ADMINISTER) } else { ("read_workspaces", "read") };
+    let rights = [Right::on_account(account, "read"), Right::on_account(account, all)];
     let answers = ask(berth, caller, &Consistency::FullyConsistent, &rights.each_ref()).await?;
     if !answers[0] {
         // Until an account is active nobody holds a right on it, and its creator sees it all the same; it has no workspaces.
@@ -96,7 +100,7 @@ pub async fn by_account(
         }
         return Err(Error::NotFound { what: "account" });
     }
-    fill(&OfAccount { berth, caller, account, filter, sees_all: answers[1] }, page).await
+    fill(&OfAccount { berth, caller, account, filter, sees_all: answers[1], each }, page).await
 }
 
 struct OfAccount<'a> {
@@ -105,6 +109,8 @@ struct OfAccount<'a> {
     account: Uuid,
     filter: &'a WorkspaceFilter,
     sees_all: bool,
+    /// The permission on each that is needed otherwise.
+    each: &'static str,
 }
 
 #[async_trait]
@@ -124,7 +130,7 @@ impl Source for OfAccount<'_> {
         if self.sees_all {
             return Ok(vec![true; rows.len()]);
         }
-        visible(self.berth, self.caller, rows, "read").await
+        visible(self.berth, self.caller, rows, self.each).await
     }
 }
 
@@ -133,7 +139,8 @@ async fn visible(berth: &Berth, caller: &Caller, rows: &[Workspace], permission:
     let rights: Vec<Right> = rows
         .iter()
         .map(|row| {
-            if is_on_account(row) { Right::on_account(row.account_id, "read_workspaces") } else { Right::on_workspace(row.id, permission) }
+            let on_account = if permission == ADMINISTER { ADMINISTER } else { "read_workspaces" };
+            if is_on_account(row) { Right::on_account(row.account_id, on_account) } else { Right::on_workspace(row.id, permission) }
         })
         .collect();
     ask(berth, caller, &Consistency::FullyConsistent, &rights.iter().collect::<Vec<_>>()).await

@@ -19,6 +19,8 @@ fn request() -> Request {
         slug: None,
         tenancy_model: TenancyModel::Shared,
         on_failure: OnFailure::Rollback,
+        labels: [("team".to_owned(), "sales".to_owned())].into(),
+        termination_protection: true,
     }
 }
 
@@ -49,6 +51,8 @@ fn what_is_inserted_has_every_id_fixed_and_in_the_accounts_bucket(#[case] creato
     assert_eq!((new.audit.account_id, new.audit.workspace_id, new.audit.run_id), (ACCOUNT, Some(new.id), Some(new.run.id)));
     assert_eq!(new.audit.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
     assert!(new.idempotency.is_none());
+    assert_eq!((new.labels["team"].as_str(), new.termination_protection), ("sales", true));
+    assert_eq!(new.audit.after.as_ref().unwrap()["labels"], json!({"team": "sales"}));
 
     let input: CreateWorkspaceInput = serde_json::from_value(new.run.input.clone()).unwrap();
     assert_eq!((input.workspace_id, input.account_id, input.creator), (new.id, ACCOUNT, creator));

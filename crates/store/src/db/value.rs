@@ -109,7 +109,7 @@ macro_rules! column {
 }
 
 bind!(bool, i16, i64, Uuid, Vec<u8>, &[u8]);
-bind!(Option<i64>, Option<Uuid>, Option<Cow<'_, str>>);
+bind!(Option<bool>, Option<i64>, Option<Uuid>, Option<Cow<'_, str>>);
 column!(bool, i16, i64, String, Uuid, Vec<u8>, Value);
 column!(Option<i64>, Option<String>, Option<Uuid>, Option<Vec<u8>>, Option<Value>);
 

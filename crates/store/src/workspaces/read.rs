@@ -5,9 +5,10 @@ use domain::ids::bucket;
 use domain::model::{BackendWorkspace, Environment, EnvironmentName, EnvironmentStatus, TenancyModel, Workspace, WorkspaceStatus};
 use domain::ports::{Page, WorkspaceFilter};
 use saga::RunId;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Query, Row, Tx};
+use crate::db::{Error, Query, Row, Statement, Tx};
 use crate::{Store, gates, words};
 
 macro_rules! select {
@@ -22,41 +23,57 @@ macro_rules! select {
     };
 }
 
-/// `$1` to `$7`: what [`filtered`] binds.
+/// `$1` to `$10`: what [`filtered`] binds. `$labels` makes rows `w` of the bound list, `$own` rows `h` of a workspace's labels.
 macro_rules! filter {
-    ($contains:literal) => {
+    ($contains:literal, $labels:literal, $own:literal) => {
         concat!(
-            "(w.id > $1 or $1 is null) and (w.status = $2 or $2 is null) and (w.region = $3 or $3 is null)
+            "(w.id > $1 or $1 is null)
+             and (case when w.status = 'purging' then 'deleted' else w.status end = $2
+               or ($2 is null and w.status not in ('deleted', 'purging')))
+             and w.purged_at is null and (w.region = $3 or $3 is null)
              and (",
             $contains,
-            "(w.folded_name, $4) > 0 or $4 is null) and (w.created_at > $5 or $5 is null) and (w.created_at < $6 or $6 is null) "
+            "(w.folded_name, $4) > 0 or $4 is null) and (w.created_at > $5 or $5 is null) and (w.created_at < $6 or $6 is null)
+             and ($8 is null or $8 = exists (select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id
+               and (f.expires_at is null or f.expires_at > $9)))
+             and not exists (select 1 from ",
+            $labels,
+            " where not exists (select 1 from ",
+            $own,
+            " h where h.key = l.key and (l.value is null or h.value = l.value))) "
         )
+    };
+    (postgres) => {
+        filter!("strpos", "jsonb_to_recordset($10) as l(key text, value text)", "jsonb_each_text(w.labels)")
+    };
+    (sqlite) => {
+        filter!("instr", "(select value->>'key' as key, value->>'value' as value from json_each($10)) l", "json_each(w.labels)")
     };
 }
 
 macro_rules! of_member {
-    ($contains:literal) => {
+    ($database:ident) => {
         select!(
             "join memberships m on m.bucket = w.bucket and m.scope = 'workspace' and m.scope_id = w.id
-             where m.principal_id = $8 and m.principal_kind = $9 and w.status not in ('deleted', 'purging') and ",
-            filter!($contains),
+             where m.principal_id = $11 and m.principal_kind = $12 and ",
+            filter!($database),
             "order by w.id limit $7"
         )
     };
 }
 
 macro_rules! of_account {
-    ($contains:literal) => {
-        select!("where w.account_id = $8 and w.bucket = $9 and ", filter!($contains), "order by w.id limit $7")
+    ($database:ident) => {
+        select!("where w.account_id = $11 and w.bucket = $12 and ", filter!($database), "order by w.id limit $7")
     };
 }
 
 macro_rules! of_account_and_member {
-    ($contains:literal) => {
+    ($database:ident) => {
         select!(
             "join memberships m on m.bucket = w.bucket and m.scope = 'workspace' and m.scope_id = w.id
-             where w.account_id = $8 and w.bucket = $9 and m.principal_id = $10 and m.principal_kind = $11 and ",
-            filter!($contains),
+             where w.account_id = $11 and w.bucket = $12 and m.principal_id = $13 and m.principal_kind = $14 and ",
+            filter!($database),
             "order by w.id limit $7"
         )
     };
@@ -64,9 +81,9 @@ macro_rules! of_account_and_member {
 
 crate::statements! {
     GET = shared(select!("where w.bucket = $1 and w.id = $2"));
-    OF_MEMBER = split(of_member!("strpos"), of_member!("instr"));
-    OF_ACCOUNT = split(of_account!("strpos"), of_account!("instr"));
-    OF_ACCOUNT_AND_MEMBER = split(of_account_and_member!("strpos"), of_account_and_member!("instr"));
+    OF_MEMBER = split(of_member!(postgres), of_member!(sqlite));
+    OF_ACCOUNT = split(of_account!(postgres), of_account!(sqlite));
+    OF_ACCOUNT_AND_MEMBER = split(of_account_and_member!(postgres), of_account_and_member!(sqlite));
     ENVIRONMENTS = shared(
         "select id, workspace_id, name, is_default, status, created_at from environments
          where bucket = $1 and workspace_id = $2 order by id",
@@ -77,8 +94,11 @@ crate::statements! {
     );
 }
 
-fn filtered<'t>(query: Query<'t>, filter: &WorkspaceFilter, page: Page) -> Query<'t> {
-    query
+async fn filtered<'t>(tx: &'t mut Tx, statement: &'static Statement, filter: &WorkspaceFilter, page: Page) -> Result<Query<'t>, Error> {
+    let now = tx.now().await?;
+    let labels: Value = filter.labels.iter().map(|label| json!({"key": label.key, "value": label.value})).collect();
+    Ok(tx
+        .query(statement)
         .bind(page.after)
         .bind(filter.status.map(WorkspaceStatus::as_str))
         .bind(filter.region.as_deref())
@@ -86,6 +106,9 @@ fn filtered<'t>(query: Query<'t>, filter: &WorkspaceFilter, page: Page) -> Query
         .bind(filter.created_after)
         .bind(filter.created_before)
         .bind(i64::from(page.limit))
+        .bind(filter.frozen)
+        .bind(now)
+        .bind(labels))
 }
 
 fn workspace(row: &Row) -> Result<Workspace, Error> {
@@ -166,7 +189,7 @@ impl Store {
         page: Page,
     ) -> Result<Vec<Workspace>, Error> {
         let mut tx = self.db.read().await?;
-        let query = filtered(tx.query(&OF_MEMBER), filter, page).bind(member.id).bind(member.kind.as_str());
+        let query = filtered(&mut tx, &OF_MEMBER, filter, page).await?.bind(member.id).bind(member.kind.as_str());
         let rows = query.fetch_all().await?;
         workspaces(&mut tx, &rows).await
     }
@@ -180,7 +203,7 @@ impl Store {
     ) -> Result<Vec<Workspace>, Error> {
         let mut tx = self.db.read().await?;
         let statement = if member.is_some() { &OF_ACCOUNT_AND_MEMBER } else { &OF_ACCOUNT };
-        let mut query = filtered(tx.query(statement), filter, page).bind(account).bind(bucket(account));
+        let mut query = filtered(&mut tx, statement, filter, page).await?.bind(account).bind(bucket(account));
         if let Some(member) = member {
             query = query.bind(member.id).bind(member.kind.as_str());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::change::{Change, NewEnvironment, Subject};
 use domain::ids::within;
 use domain::model::{EnvironmentName, EnvironmentStatus, Scope, WorkspaceStatus};
-use domain::ports::{Accounts, AuditLog, CreateWorkspace, Page, ProvisioningRuns, Slug, WorkspaceFilter, Workspaces, Written};
+use domain::ports::{Accounts, AuditLog, CreateWorkspace, LabelFilter, Page, ProvisioningRuns, Slug, WorkspaceFilter, Workspaces, Written};
 use rstest::rstest;
 use saga::journal::Ending;
 use saga::ports::State;
@@ -161,6 +161,45 @@ async fn lists_are_filtered_and_in_key_order(#[values(Sqlite, Postgres)] backend
     assert_eq!(count(WorkspaceFilter { created_after: Some(times[0]), created_before: Some(times[3]), ..any.clone() }).await, 2);
     let other = world.account(1).await;
     assert_eq!(world.store.list_by_account(other, None, &any, page).await.unwrap(), []);
+}
+
+#[rstest]
+#[tokio::test]
+async fn lists_choose_by_labels_that_all_have_to_be_there(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let me = user();
+    for (slug, labels) in [
+        ("a", &[("env", "prod"), ("team/x.y", "'\"%_")][..]),
+        ("b", &[("env", "dev"), ("empty", "")]),
+        ("c", &[("7", "env"), ("env", "")]),
+        ("d", &[]),
+    ] {
+        let mut new = new_workspace(account, slug);
+        new.created_by = me;
+        new.labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Workspaces::create(&world.store, new).await.unwrap();
+    }
+    let page = Page { after: None, limit: 100 };
+    for (wanted, expected) in [
+        (&[][..], &["a", "b", "c", "d"][..]),
+        (&[("env", None)], &["a", "b", "c"]),
+        (&[("env", Some("prod"))], &["a"]),
+        (&[("env", Some(""))], &["c"]),
+        (&[("empty", None)], &["b"]),
+        (&[("7", Some("env"))], &["c"]),
+        (&[("team/x.y", Some("'\"%_"))], &["a"]),
+        (&[("env", None), ("team/x.y", None)], &["a"]),
+        (&[("env", Some("prod")), ("env", Some("dev"))], &[]),
+        (&[("prod", None)], &[]),
+    ] {
+        let labels = wanted.iter().map(|(key, value)| LabelFilter { key: (*key).to_owned(), value: value.map(str::to_owned) }).collect();
+        let filter = WorkspaceFilter { labels, ..WorkspaceFilter::default() };
+        let slugs = |rows: Vec<domain::model::Workspace>| rows.into_iter().map(|w| w.slug).collect::<Vec<_>>();
+        assert_eq!(slugs(world.store.list_by_member(me, &filter, page).await.unwrap()), expected, "{wanted:?}");
+        assert_eq!(slugs(world.store.list_by_account(account, None, &filter, page).await.unwrap()), expected, "{wanted:?}");
+        assert_eq!(slugs(world.store.list_by_account(account, Some(me), &filter, page).await.unwrap()), expected, "{wanted:?}");
+    }
 }
 
 #[rstest]

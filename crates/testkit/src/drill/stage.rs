@@ -240,6 +240,8 @@ impl Stage {
             slug: None,
             tenancy_model: TenancyModel::Shared,
             on_failure: OnFailure::Rollback,
+            labels: domain::labels::Labels::new(),
+            termination_protection: false,
         };
         let Reply::Fresh(accepted) =
             workspaces::create::create(&self.berth, &self.caller, request, None).await.map_err(|e| e.to_string())?
