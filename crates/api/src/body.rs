@@ -204,15 +204,6 @@ impl Fields {
         found
     }
 
-    /// `true` or `false`.
-    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
-        if let Value::Bool(flag) = self.take(name)? {
-            return Some(flag);
-        }
-        self.refuse(name, "is not `true` or `false`");
-        None
-    }
-
     /// An object of texts; `null` stands for a text that is to go, and is handed on as `None`.
     pub fn texts(&mut self, name: &'static str) -> Option<BTreeMap<String, Option<String>>> {
         let Value::Object(entries) = self.take(name)? else {
