@@ -18,6 +18,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::State;
+use crate::audited::Attempt;
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
 
@@ -29,6 +30,7 @@ const DISCARD_MAX: usize = 8 * 1024 * 1024;
 pub struct JsonBody {
     pub raw: Bytes,
     fields: Object,
+    attempt: Attempt,
 }
 
 /// Field names may repeat here: repetition is a violation to report, not to resolve.
@@ -60,9 +62,10 @@ impl FromRequest<State> for JsonBody {
 
     async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        let attempt = Attempt::of(&parts.extensions);
         let raw = read(body, &parts.headers, state.limits.body_bytes, state.limits.body_timeout).await?;
         if raw.is_empty() {
-            return Ok(Self { raw, fields: Object::default() });
+            return Ok(Self { raw, fields: Object::default(), attempt });
         }
         if !is_json(&parts.headers) {
             return Err(Problem::of(Code::UnsupportedMediaType));
@@ -76,7 +79,7 @@ impl FromRequest<State> for JsonBody {
                 Problem::new(Code::MalformedJson, format!("The body is not JSON: line {}, column {}.", e.line(), e.column()))
             }
         })?;
-        Ok(Self { raw, fields })
+        Ok(Self { raw, fields, attempt })
     }
 }
 
@@ -128,12 +131,13 @@ pub struct Fields {
     left: Vec<(String, Value)>,
     known: Vec<&'static str>,
     errors: Vec<Invalid>,
+    attempt: Attempt,
 }
 
 impl JsonBody {
     #[must_use]
     pub fn fields(self) -> Fields {
-        Fields { left: self.fields.0, known: Vec::new(), errors: Vec::new() }
+        Fields { left: self.fields.0, known: Vec::new(), errors: Vec::new(), attempt: self.attempt }
     }
 }
 
@@ -186,11 +190,12 @@ impl Fields {
     pub fn required_id(&mut self, name: &'static str) -> Uuid {
         self.require(name);
         let Some(text) = self.text(name) else { return Uuid::nil() };
-        let id = parse_id(&text);
-        if id.is_none() {
+        let Some(id) = parse_id(&text) else {
             self.refuse(name, "is not a UUID");
-        }
-        id.unwrap_or_default()
+            return Uuid::nil();
+        };
+        self.attempt.about(name, id);
+        id
     }
 
     /// One of a few words.
@@ -263,7 +268,7 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Fields {
-        JsonBody { raw: Bytes::new(), fields: serde_json::from_str(text).unwrap() }.fields()
+        JsonBody { raw: Bytes::new(), fields: serde_json::from_str(text).unwrap(), attempt: Attempt::default() }.fields()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::State;
+use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 
@@ -23,14 +24,16 @@ impl FromRequestParts<State> for Authenticated {
         let token = bearer(&parts.headers)?;
         let claims = state.authenticator.authenticate(token).map_err(|e| invalid_token(&e.to_string()))?;
         let extensions = &parts.extensions;
-        Ok(Self(Caller {
+        let caller = Caller {
             principal: claims.principal,
             credential_id: claims.token_id,
             source_ip: state.trusted_proxies.source(parts),
             user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
             request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
             traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
-        }))
+        };
+        Attempt::of(extensions).by(&caller);
+        Ok(Self(caller))
     }
 }
 

@@ -4,6 +4,7 @@
 //! decided here: a handler parses, calls one use case, and words its answer.
 
 mod accounts;
+pub mod audited;
 mod body;
 mod caller;
 mod cursor;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use domain::Berth;
 use tokio_util::sync::CancellationToken;
 
+pub use audited::Denials;
 pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
@@ -55,6 +57,8 @@ pub struct State {
     pub name_span: NameSpan,
     /// Serves the long polls.
     pub watch: Watch,
+    /// Records who was denied what. Whoever serves runs it, and drains it at the end.
+    pub denials: Denials,
     /// Fires when the process drains: long polls answer at once, readiness says no.
     pub draining: CancellationToken,
 }
@@ -78,11 +82,12 @@ impl Default for Limits {
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 impl State {
-    /// A state with the default limits, no trusted proxy, no exported traces, and not draining.
+    /// A state with the default limits, no trusted proxy, no exported traces, and not draining. The clock is this process's.
     #[must_use]
-    pub fn new(berth: Berth, authenticator: Arc<dyn Authenticator>) -> Self {
+    pub fn new(berth: Berth, authenticator: Arc<dyn Authenticator>, clock: Clock) -> Self {
         let watch = Watch::new(berth.runs.clone(), WATCH_INTERVAL);
         Self {
+            denials: Denials::new(berth.clone(), clock),
             berth,
             authenticator,
             limits: Limits::default(),
@@ -97,8 +102,13 @@ impl State {
 
 /// The whole API, ready to be served.
 pub fn router(state: State) -> axum::Router {
-    let (table, _) = routes::routes().split_for_parts();
-    let served = table.fallback(middleware::no_such_route).layer(axum::middleware::from_fn(middleware::guard)).with_state(state.clone());
+    let (table, document) = routes::routes().split_for_parts();
+    let audited = (state.clone(), audited::Actions::of(&document));
+    let served = table
+        .fallback(middleware::no_such_route)
+        .layer(axum::middleware::from_fn_with_state(audited, audited::watch))
+        .layer(axum::middleware::from_fn(middleware::guard))
+        .with_state(state.clone());
     // A router of its own around them: the methods that a path allows are known only outside of the router that has it.
     axum::Router::new().fallback_service(served).layer(axum::middleware::from_fn_with_state(state, middleware::envelop))
 }

@@ -11,6 +11,7 @@ use saga::Time;
 use uuid::Uuid;
 
 use crate::State;
+use crate::audited::Attempt;
 use crate::cursor::{self, Binding, Key};
 use crate::problem::Problem;
 
@@ -26,6 +27,7 @@ pub struct Query {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
     errors: Vec<Invalid>,
+    attempt: Attempt,
 }
 
 /// A finished query of a list: what the link to its next page is made of.
@@ -40,7 +42,8 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self::parse(parts.uri.path(), parts.uri.query().unwrap_or_default()))
+        let query = Self::parse(parts.uri.path(), parts.uri.query().unwrap_or_default());
+        Ok(Self { attempt: Attempt::of(&parts.extensions), ..query })
     }
 }
 
@@ -63,7 +66,8 @@ fn decoded(text: &str) -> Option<String> {
 
 impl Query {
     fn parse(path: &str, query: &str) -> Self {
-        let mut read = Self { path: path.to_owned(), pairs: Vec::new(), known: Vec::new(), errors: Vec::new() };
+        let mut read =
+            Self { path: path.to_owned(), pairs: Vec::new(), known: Vec::new(), errors: Vec::new(), attempt: Attempt::default() };
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decoded(name), decoded(value)) {
@@ -115,7 +119,9 @@ impl Query {
     }
 
     pub fn id(&mut self, name: &'static str) -> Option<Uuid> {
-        self.parsed(name, "a UUID", parse_id)
+        let id = self.parsed(name, "a UUID", parse_id)?;
+        self.attempt.about(name, id);
+        Some(id)
     }
 
     pub fn time(&mut self, name: &'static str) -> Option<Time> {

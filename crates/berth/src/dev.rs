@@ -12,6 +12,7 @@ mod inventory;
 pub mod token;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Limits, TrustedProxies};
@@ -23,6 +24,7 @@ use crate::admin::{self, Admin};
 use crate::config::{Config, Environment};
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
+use crate::ids::system_time;
 use crate::telemetry;
 use control::Control;
 use house::House;
@@ -75,7 +77,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     let lines = environment_file::write(&folder, &config.data.dir, &issuer, &berth, &tenant, &url)?;
 
-    let mut state = api::State::new(berth.clone(), issuer.clone());
+    let mut state = api::State::new(berth.clone(), issuer.clone(), Arc::new(system_time));
     state.limits = Limits {
         body_bytes: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
         body_timeout: config.server.body_timeout.0,
@@ -85,7 +87,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     state.trace_link = telemetry::link_request;
     state.name_span = telemetry::name_span;
     state.draining = stop.clone();
-    let admin = admin::router(Admin { berth: berth.clone(), engine: std::sync::Arc::new(store.clone()), metrics });
+    let denials = state.denials.clone();
+    let flushed = tokio::spawn(denials.clone().run(stop.clone()));
+    let admin = admin::router(Admin { berth: berth.clone(), engine: Arc::new(store.clone()), metrics });
     let served = tokio::spawn(api::serve::serve(listener, api::router(state), stop.clone(), DRAINED_WITHIN));
     let watched = tokio::spawn(api::serve::serve(admin_listener, admin, stop.clone(), Duration::from_secs(1)));
     let controlled = tokio::spawn(control.serve(berth, issuer, stop.clone()));
@@ -108,7 +112,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
                 let _ = worker.await;
             }
         };
-        let _ = tokio::join!(worker, served, watched, controlled);
+        let _ = tokio::join!(worker, served, watched, controlled, flushed);
+        // After the last request: nothing can be denied any more.
+        denials.drain().await;
     };
     tokio::select! {
         () = drained => tracing::info!("drained"),

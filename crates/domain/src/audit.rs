@@ -5,6 +5,7 @@
 //! hex HMAC-SHA-256(key, value). The key stands beside the value and is erased with it, so that erasure breaks no chain.
 
 mod chain;
+pub mod denials;
 mod draft;
 mod link;
 mod verify;
@@ -37,7 +38,7 @@ pub struct Actor {
     pub on_behalf_of: Option<Principal>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     #[serde(rename = "type")]
     pub kind: String,

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::PrincipalKind;
 use domain::model::{Role, Scope};
 use domain::permissions::Object;
+use domain::{Principal, PrincipalKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::world::{CONTRACT, Call, User, Wish, World};
 
 /// In the order of the table's columns.
-const CALLERS: [&str; 16] = [
+pub const CALLERS: [&str; 16] = [
     "anonymous",
     "stranger",
     "account member",
@@ -36,7 +36,7 @@ const CALLERS: [&str; 16] = [
 /// Operation, method, path, and what each caller is answered. The service account is a member of the workspace.
 /// `404p` is 404 with `pillar_not_configured`: the caller may read the workspace. `{ended}` is the run that made it.
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
+pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     //                                                                                                 anon   stran  acc-m  ws-vi  ws-me  ws-ad  ws-ow  acc-a  acc-o  oper   audit  servi  other  expir  audie  none
     ("getIndex",               "GET",  "/v1",                                                        ["200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200"]),
     ("getLiveness",            "GET",  "/livez",                                                     ["200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200"]),
@@ -75,17 +75,18 @@ const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
 ];
 
 /// The same world for all: an account with a workspace, and one caller of each kind.
-struct Cast {
-    world: World,
+pub struct Cast {
+    pub world: World,
     /// One per column; `None` sends no token.
     tokens: Vec<Option<String>>,
-    account: Uuid,
-    workspace: Uuid,
+    pub principals: Vec<Option<Principal>>,
+    pub account: Uuid,
+    pub workspace: Uuid,
     run: String,
 }
 
 impl Cast {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = World::with(Wish { self_serve_accounts: false, ..Wish::default() }).await;
         let operator = world.user("operator").await;
         world.relate(Object::platform(), "operator", operator.principal).await;
@@ -122,30 +123,59 @@ impl Cast {
         let valid_until = 1_800_000_000 + 3600;
         let tokens = vec![
             None,
-            Some(stranger.token),
-            Some(account_member.token),
-            Some(viewer.token),
-            Some(member.token),
-            Some(admin.token),
-            Some(owner.token),
-            Some(account_admin.token),
+            Some(stranger.token.clone()),
+            Some(account_member.token.clone()),
+            Some(viewer.token.clone()),
+            Some(member.token.clone()),
+            Some(admin.token.clone()),
+            Some(owner.token.clone()),
+            Some(account_admin.token.clone()),
             Some(account_owner.token.clone()),
-            Some(operator.token),
-            Some(auditor.token),
+            Some(operator.token.clone()),
+            Some(auditor.token.clone()),
             Some(world.token(robot)),
-            Some(other.token),
+            Some(other.token.clone()),
             Some(signed(&world.key, &claims("berth", 1_800_000_000 - 60))),
             Some(signed(&world.key, &claims("elsewhere", valid_until))),
             Some(unsigned(&claims("berth", valid_until))),
         ];
-        Self { world, tokens, account, workspace, run }
+        let principals = vec![
+            None,
+            Some(stranger.principal),
+            Some(account_member.principal),
+            Some(viewer.principal),
+            Some(member.principal),
+            Some(admin.principal),
+            Some(owner.principal),
+            Some(account_admin.principal),
+            Some(account_owner.principal),
+            Some(operator.principal),
+            Some(auditor.principal),
+            Some(robot),
+            Some(other.principal),
+        ];
+        Self { world, tokens, principals, account, workspace, run }
     }
 
-    fn path(&self, template: &str) -> String {
+    pub fn path(&self, template: &str) -> String {
         template
             .replace("{account}", &self.account.to_string())
             .replace("{workspace}", &self.workspace.to_string())
             .replace("{ended}", &self.run)
+    }
+
+    /// The request of the caller in this column of the table.
+    pub fn call(&self, column: usize, method: &str, template: &str) -> Call {
+        let path = self.path(template);
+        let mut call = Call::new(method, &path);
+        if let Some(token) = &self.tokens[column] {
+            call = call.bearer(token);
+        }
+        let operation = CONTRACT.operation(method, path.split('?').next().unwrap_or_default());
+        if let Some(body) = operation.and_then(|o| self.body(&o.id)) {
+            call = call.header("content-type", "application/json").body(body.to_string());
+        }
+        call
     }
 
     fn body(&self, operation: &str) -> Option<Value> {
@@ -184,16 +214,9 @@ fn the_table_names_every_operation_of_the_document() {
 async fn every_caller_is_answered_as_the_table_says() {
     let cast = Cast::new().await;
     let mut wrong = Vec::new();
-    for (operation, method, template, expected) in TABLE {
+    for (_, method, template, expected) in TABLE {
         for (column, cell) in expected.iter().enumerate() {
-            let mut call = Call::new(method, &cast.path(template));
-            if let Some(token) = &cast.tokens[column] {
-                call = call.bearer(token);
-            }
-            if let Some(body) = cast.body(operation) {
-                call = call.header("content-type", "application/json").body(body.to_string());
-            }
-            let answer = cast.world.send(call).await;
+            let answer = cast.world.send(cast.call(column, method, template)).await;
             let pillar = if answer.json["code"] == "pillar_not_configured" { "p" } else { "" };
             let found = format!("{}{pillar}", answer.status.as_u16());
             if found != *cell {

@@ -1,6 +1,7 @@
 //! The API over the real store, permissions and engine, on SQLite.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
+mod audited;
 mod authorization;
 mod creating;
 mod hostile;
@@ -8,6 +9,7 @@ mod idempotency;
 mod lists;
 mod outages;
 mod pauses;
+mod platform;
 mod requests;
 mod runs;
 mod world;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use api::State;
 use async_trait::async_trait;
+use domain::audit::{Draft, Entry};
 use domain::model::{ProvisioningRun, RunDetail};
 use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::{
-    Health, IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter, Written,
+    AuditLog, Health, IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter,
+    Written,
 };
 use saga::{RunId, StoreError, Time};
 use serde_json::json;
@@ -75,7 +77,7 @@ impl ProvisioningRuns for Failing {
 }
 
 fn rebuilt(world: &mut World) {
-    world.router = api::router(State::new(world.berth.clone(), world.issuer.clone()));
+    world.router = api::router(State::new(world.berth.clone(), world.issuer.clone(), world.clock.clone()));
 }
 
 #[tokio::test]
@@ -149,4 +151,31 @@ async fn a_database_that_is_away_is_503_and_one_that_refuses_is_500() {
             assert!(!answer.text().contains(CAUSE));
         }
     }
+}
+
+/// An audit log that takes nothing.
+struct Mute;
+
+#[async_trait]
+impl AuditLog for Mute {
+    async fn append(&self, _: Draft) -> Result<Entry, StoreError> {
+        Err(StoreError::Unavailable(CAUSE.to_owned()))
+    }
+    async fn of_workspace(&self, _: Uuid, _: Option<u64>, _: u32) -> Result<Vec<Entry>, StoreError> {
+        Err(StoreError::Unavailable(CAUSE.to_owned()))
+    }
+    async fn of_account(&self, _: Uuid, _: u64, _: u32) -> Result<Vec<Entry>, StoreError> {
+        Err(StoreError::Unavailable(CAUSE.to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_denial_that_cannot_be_recorded_is_answered_all_the_same() {
+    let mut world = World::new().await;
+    let (ada, eve) = (world.user("ada").await, world.user("eve").await);
+    let account = world.account(&ada).await;
+    world.berth.audit = Arc::new(Mute);
+    rebuilt(&mut world);
+    let answer = world.get(&format!("/v1/accounts/{account}"), &eve).await;
+    assert_eq!(answer.code(), (404, "not_found"));
 }

@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{Clock, Issuer, Limits, State};
-use async_trait::async_trait;
+use api::{Clock, Denials, Issuer, Limits, State};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use domain::audit::Draft;
+use domain::audit::{Draft, Entry};
 use domain::berth::{Region, Settings};
 use domain::model::{Membership, Role, Scope};
 use domain::permissions::{Object, Permissions, Relationship, Update};
-use domain::ports::{BackendSpec, Backends, CallError, Ids, Wake};
+use domain::ports::{Backends, Ids, Wake};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::{HeaderMap, Request, StatusCode};
 use saga::worker::{Handle, Options, Worker};
@@ -24,10 +23,11 @@ use saga::{Registry, Time};
 use serde_json::{Value, json};
 use testkit::contract::{Contract, Exchange};
 use testkit::{Backend, TestDb};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
+
+pub use crate::platform::Platform;
 
 pub static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::new(include_str!("../../../../openapi.yaml")));
 
@@ -37,6 +37,8 @@ pub struct World {
     pub issuer: Arc<Issuer>,
     pub key: Vec<u8>,
     pub now: Arc<AtomicI64>,
+    pub clock: Clock,
+    pub denials: Denials,
     pub platform: Arc<Platform>,
     pub draining: CancellationToken,
     stop: CancellationToken,
@@ -59,48 +61,6 @@ pub struct Wish {
 impl Default for Wish {
     fn default() -> Self {
         Self { self_serve_accounts: true, workspaces_max: 1000, limits: Limits::default() }
-    }
-}
-
-/// A data platform that does as it is told: it can be held, and let go.
-pub struct Platform {
-    gate: Semaphore,
-}
-
-/// More calls than any test makes.
-const OPEN: u32 = 1_000_000;
-
-impl Platform {
-    /// From now on creating a backend workspace waits.
-    pub async fn hold(&self) {
-        self.gate.acquire_many(OPEN).await.unwrap().forget();
-    }
-
-    pub fn release(&self) {
-        self.gate.add_permits(OPEN as usize);
-    }
-}
-
-#[async_trait]
-impl Backends for Platform {
-    fn name(&self, _: &str) -> Option<String> {
-        Some("local".to_owned())
-    }
-
-    async fn create(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<String, CallError> {
-        tokio::select! {
-            permit = self.gate.acquire() => drop(permit.unwrap()),
-            () = stop.cancelled() => return Err(CallError::Unknown(saga::Fault::new("stopped", "The call was stopped"))),
-        }
-        Ok(spec.id.to_string())
-    }
-
-    async fn drop(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
-        Ok(())
-    }
-
-    async fn login(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
-        Ok(())
     }
 }
 
@@ -138,7 +98,7 @@ impl World {
         let db = TestDb::new(Backend::Sqlite).await;
         let store = Arc::new(db.store());
         let permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
-        let platform = Arc::new(Platform { gate: Semaphore::new(OPEN as usize) });
+        let platform = Arc::new(Platform::open());
         let backends: Arc<dyn Backends> = platform.clone();
         let steps = domain::steps::all(&permissions, &backends);
         let mut registry: Registry<Change> = Registry::default();
@@ -171,11 +131,11 @@ impl World {
         let ticking = now.clone();
         let clock: Clock = Arc::new(move || Time::from_micros(ticking.load(Ordering::SeqCst)));
         let key = Issuer::generate_key().unwrap();
-        let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock).unwrap());
-        let mut state = State::new(berth.clone(), issuer.clone());
+        let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock.clone()).unwrap());
+        let mut state = State::new(berth.clone(), issuer.clone(), clock.clone());
         state.limits = wish.limits;
-        let draining = state.draining.clone();
-        Self { router: api::router(state), berth, issuer, key, now, platform, draining, stop, _db: db }
+        let (draining, denials) = (state.draining.clone(), state.denials.clone());
+        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, _db: db }
     }
 
     pub fn token(&self, principal: Principal) -> String {
@@ -243,6 +203,11 @@ impl World {
 
     /// Follows a run by long polls until it has ended.
     pub async fn ended(&self, user: &User, run: &str) -> Answer {
+        self.until(user, run, |run| run["terminal"] == true).await
+    }
+
+    /// Follows a run by long polls until it is as it should be.
+    pub async fn until(&self, user: &User, run: &str, is_so: fn(&Value) -> bool) -> Answer {
         let mut tag = None::<String>;
         loop {
             let mut call = Call::get(&format!("{run}?wait=30s")).user(user);
@@ -251,11 +216,16 @@ impl World {
             }
             let answer = self.send(call).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
-            if answer.json["terminal"] == true {
+            if is_so(&answer.json) {
                 return answer;
             }
             tag = Some(answer.header("etag").to_owned());
         }
+    }
+
+    /// An account's audit entries, in the order of their chain.
+    pub async fn chain(&self, account: Uuid) -> Vec<Entry> {
+        self.berth.audit.of_account(account, 0, 100_000).await.unwrap()
     }
 
     pub async fn get(&self, path: &str, user: &User) -> Answer {

@@ -61,7 +61,7 @@ async fn a_run_that_ended_leaves_an_entry_over_its_journal(#[values(Sqlite, Post
     let (workspace, run) = world.workspace(account, "data").await;
     world.end(workspace, Ending::Cancelled).await;
     let entry = world.store.of_workspace(workspace, None, 1).await.unwrap().remove(0);
-    assert_eq!((entry.action.as_str(), entry.outcome.as_str()), ("provisioning_run.end", "cancelled"));
+    assert_eq!((entry.action.as_str(), entry.outcome.as_str()), ("run.end", "cancelled"));
     assert_eq!((entry.run_id, entry.request_id.as_deref()), (Some(run), Some("r-1")));
     let journal = domain::ports::ProvisioningRuns::get(&world.store, run).await.unwrap().unwrap().journal;
     assert_eq!(journal.len(), 1, "the ended record is part of what is digested");
