@@ -4,7 +4,7 @@
 //! made. A handler returns a [`Problem`]; the outermost middleware writes it out, with the request's id in it.
 
 mod failure;
-pub mod page;
+pub(crate) mod page;
 
 use axum::response::{IntoResponse, Response};
 use domain::Invalid;
@@ -88,6 +88,10 @@ codes! {
         "Wait for the run at `run_url` to end, or cancel it.";
     VerbConflict = 409 "verb_conflict": "The run's state does not allow this",
         "Read the run and see which verb fits its state.";
+    InvalidTransition = 409 "invalid_transition": "What the workspace is rules this out",
+        "Read the workspace, and ask for one of the transitions that `allowed` lists.";
+    PreconditionFailed = 412 "precondition_failed": "The workspace has changed",
+        "Read it again, decide again, and send its new `ETag` as `If-Match`.";
     WorkspaceFrozen = 423 "workspace_frozen": "The workspace is frozen",
         "Have the freezes that `freezes` lists lifted by who set them, or wait until they expire.";
     IdempotencyKeyBusy = 409 "idempotency_key_busy": "A request with this Idempotency-Key is still being served",
@@ -234,6 +238,9 @@ pub struct ProblemBody {
     /// With `run_in_progress`: the run that is in the way.
     #[schema(nullable = false, format = "uri-reference")]
     run_url: Option<String>,
+    /// With `invalid_transition`: what is possible instead, with the sources of freezes that it may be about.
+    #[schema(nullable = false)]
+    allowed: Option<Vec<String>>,
     /// With `workspace_frozen`: the freezes in force.
     #[schema(nullable = false)]
     freezes: Option<Vec<crate::freezes::Freeze>>,

@@ -47,6 +47,7 @@ pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option
         account_id: account,
         workspace_id: None,
         retry_of: None,
+        exclusive: true,
         on_failure: OnFailure::Rollback,
     }
     .with(berth, caller, &input);

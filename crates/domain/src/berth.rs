@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Health, Idempotency, IdempotencyKey, Ids, Pauses, Principals, ProvisioningRuns, Wake, Workspaces, Written,
+    Accounts, Answer, AuditLog, Freezes, Health, Idempotency, IdempotencyKey, Ids, Pauses, Principals, ProvisioningRuns, Wake, Workspaces,
+    Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -15,6 +16,7 @@ use crate::{Caller, Change, Error};
 pub struct Berth {
     pub accounts: Arc<dyn Accounts>,
     pub workspaces: Arc<dyn Workspaces>,
+    pub freezes: Arc<dyn Freezes>,
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
     pub principals: Arc<dyn Principals>,

@@ -41,6 +41,12 @@ pub enum Error {
     /// Freezes shut the workspace; 423.
     #[error("the workspace is frozen")]
     Frozen { freezes: Vec<Freeze> },
+    /// What the workspace is rules it out.
+    #[error("a workspace that is {status} allows no `{transition}`")]
+    InvalidTransition { status: &'static str, transition: &'static str, allowed: Vec<String> },
+    /// The row is at another revision than those that the caller takes; 412.
+    #[error("the workspace has changed; it is at revision {revision} now")]
+    PreconditionFailed { revision: i64 },
     /// The run's journal rules the verb out.
     #[error("{detail}")]
     VerbConflict { detail: String },

@@ -95,6 +95,18 @@ pub fn parse_slug(pointer: &str, text: &str) -> Result<String, Vec<Invalid>> {
     )])
 }
 
+/// `text` if it is one of the words that programs choose for themselves, such as a reason's code: `[a-z0-9_]{1,64}`.
+///
+/// # Errors
+/// The rule, at `pointer`.
+pub fn parse_word(pointer: &str, text: &str) -> Result<String, Vec<Invalid>> {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    if (1..=64).contains(&text.len()) && text.bytes().all(inner) {
+        return Ok(text.to_owned());
+    }
+    Err(vec![Invalid::new(pointer, "A code has 1 to 64 characters of a-z, 0-9 and _.")])
+}
+
 /// A sentence that a person gives with a verb, of at most this many characters.
 pub const COMMENT_MAX: usize = 1000;
 

@@ -1,5 +1,7 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
+mod freezes;
+mod if_match;
 mod pauses;
 
 use std::collections::HashMap;
@@ -19,6 +21,8 @@ use crate::model::{
 };
 use crate::{Principal, PrincipalKind};
 
+pub use freezes::*;
+pub use if_match::*;
 pub use pauses::*;
 
 /// Makes ids; randomness and time are behind it.

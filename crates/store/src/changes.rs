@@ -225,7 +225,7 @@ async fn journal_digest(tx: &mut Tx, run: RunId) -> Result<String, Error> {
 }
 
 /// An id of the account's, made in the database's time.
-fn new_id(account: Uuid, now: Time) -> Uuid {
+pub(crate) fn new_id(account: Uuid, now: Time) -> Uuid {
     let micros = u64::try_from(now.micros()).unwrap_or(0);
     let nanos = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
     within(account, Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos)))

@@ -48,7 +48,7 @@ pub(crate) async fn in_force(tx: &mut Tx, workspaces: &[Uuid]) -> Result<HashMap
     Ok(found)
 }
 
-fn freeze(row: &Row) -> Result<Freeze, Error> {
+pub(crate) fn freeze(row: &Row) -> Result<Freeze, Error> {
     Ok(Freeze {
         source: row.word("source", FreezeSource::parse)?,
         mode: row.word("mode", FreezeMode::parse)?,

@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod changes;
 pub mod db;
+mod freezes;
 mod gates;
 mod heads;
 mod idempotency;
@@ -48,6 +49,8 @@ pub fn statements() -> Vec<&'static db::Statement> {
         audit::STATEMENTS,
         changes::STATEMENTS,
         db::STATEMENTS,
+        freezes::STATEMENTS,
+        freezes::apply::STATEMENTS,
         gates::STATEMENTS,
         heads::STATEMENTS,
         idempotency::STATEMENTS,

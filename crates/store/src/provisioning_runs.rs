@@ -8,7 +8,7 @@ use domain::model::{ProvisioningRun, RunDetail};
 use domain::ports::{
     IdempotencyKey, NewRequest, NewRun, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter, Written,
 };
-use saga::{DefinitionId, Record, RunId, StoreError};
+use saga::{DefinitionId, Record, RunId, StoreError, Verb};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -67,6 +67,7 @@ crate::statements! {
         "insert into run_requests (bucket, id, run_id, ordinal, verb, step, actor, comment, requested_at, journaled_at)
          select $1, $3, $2, coalesce(max(ordinal), 0) + 1, $4, $5, $6, $7, $8, null from run_requests where bucket = $1 and run_id = $2",
     );
+    LATEST = shared(select!("where bucket = $1 and workspace_id = $2 and saga = $3 order by created_at desc, id desc limit 1"));
     MARK_REQUESTED = shared(
         "update provisioning_runs set requested = true, updated_at = $3, version = version + 1,
            due_at = case when owner is null then $3 else due_at end
@@ -99,6 +100,39 @@ pub(crate) async fn insert(tx: &mut Tx, run: &NewRun, turn: i64) -> Result<(), E
         .execute()
         .await?;
     Ok(())
+}
+
+/// A verb to be left for the run's owner.
+pub(crate) struct Asked<'a> {
+    pub id: Uuid,
+    pub verb: Verb,
+    pub step: Option<&'a str>,
+    pub actor: Value,
+    pub comment: Option<&'a str>,
+}
+
+/// Leaves a verb for the run's owner, and makes the run due if it has none. Under the run's lock.
+pub(crate) async fn leave(tx: &mut Tx, run: RunId, asked: &Asked<'_>) -> Result<(), Error> {
+    let now = tx.now().await?;
+    tx.query(&INSERT_REQUEST)
+        .bind(bucket(run.0))
+        .bind(run.0)
+        .bind(asked.id)
+        .bind(words::spell(asked.verb))
+        .bind(asked.step)
+        .bind(asked.actor.clone())
+        .bind(asked.comment)
+        .bind(now)
+        .execute()
+        .await?;
+    tx.query(&MARK_REQUESTED).bind(bucket(run.0)).bind(run.0).bind(now).execute().await?;
+    Ok(())
+}
+
+/// The workspace's latest run of `saga`, whether or not it has ended.
+pub(crate) async fn latest_of(tx: &mut Tx, workspace: Uuid, saga: &str) -> Result<Option<ProvisioningRun>, Error> {
+    let row = tx.query(&LATEST).bind(bucket(workspace)).bind(workspace).bind(saga).fetch_optional().await?;
+    row.as_ref().map(run).transpose()
 }
 
 /// The definition that the columns `saga`, `saga_version` and `saga_digest` name.
@@ -199,19 +233,9 @@ impl Store {
             tx.rollback().await?;
             return Ok(Written::Done(RequestAnswer::Ended));
         }
-        let now = tx.now().await?;
-        tx.query(&INSERT_REQUEST)
-            .bind(key)
-            .bind(new.run.0)
-            .bind(new.id)
-            .bind(words::spell(new.verb))
-            .bind(new.step.as_deref())
-            .bind(json!(new.actor))
-            .bind(new.comment.as_deref())
-            .bind(now)
-            .execute()
-            .await?;
-        tx.query(&MARK_REQUESTED).bind(key).bind(new.run.0).bind(now).execute().await?;
+        let asked =
+            Asked { id: new.id, verb: new.verb, step: new.step.as_deref(), actor: json!(new.actor), comment: new.comment.as_deref() };
+        leave(&mut tx, new.run, &asked).await?;
         audit::append_alone(&mut tx, &new.audit).await?;
         tx.commit().await?;
         Ok(Written::Done(RequestAnswer::Requested))

@@ -6,6 +6,7 @@ use domain::permissions::PermissionsError;
 use domain::{Error, Invalid};
 use saga::StoreError;
 
+use http::{HeaderValue, header};
 use serde_json::json;
 
 use super::{Code, Problem, listed};
@@ -34,6 +35,19 @@ impl From<Error> for Problem {
             Error::Frozen { freezes } => {
                 let freezes: Vec<_> = freezes.into_iter().map(|f| json!(Freeze::from(f))).collect();
                 Self::new(Code::WorkspaceFrozen, advised(&text, Code::WorkspaceFrozen)).member("freezes", freezes)
+            }
+            Error::InvalidTransition { status, allowed, .. } => {
+                let possible = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+                let detail = format!("{} Possible now: {possible}.", sentence(&text));
+                Self::new(Code::InvalidTransition, detail).member("workspace_status", status).member("allowed", allowed)
+            }
+            Error::PreconditionFailed { revision } => {
+                let tag = format!("\"{revision}\"");
+                let problem = Self::new(Code::PreconditionFailed, advised(&text, Code::PreconditionFailed));
+                match HeaderValue::from_str(&tag) {
+                    Ok(tag) => problem.header(header::ETAG, tag),
+                    Err(_) => problem,
+                }
             }
             Error::VerbConflict { detail } => Self::new(Code::VerbConflict, sentence(&detail)),
             Error::KeyReused => Self::of(Code::IdempotencyKeyReused),

@@ -112,6 +112,7 @@ impl World {
         let berth = Berth {
             accounts: store.clone(),
             workspaces: store.clone(),
+            freezes: store.clone(),
             runs: store.clone(),
             audit: store.clone(),
             principals: store.clone(),

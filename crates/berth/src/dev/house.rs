@@ -69,6 +69,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
     let berth = Berth {
         accounts: Arc::new(store.clone()),
         workspaces: Arc::new(store.clone()),
+        freezes: Arc::new(store.clone()),
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),

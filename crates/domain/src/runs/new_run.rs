@@ -17,6 +17,7 @@ pub(crate) struct NewRunOf<'a> {
     pub account_id: Uuid,
     pub workspace_id: Option<Uuid>,
     pub retry_of: Option<RunId>,
+    pub exclusive: bool,
     pub on_failure: OnFailure,
 }
 
@@ -33,7 +34,7 @@ impl NewRunOf<'_> {
             account_id: self.account_id,
             workspace_id: self.workspace_id,
             retry_of: self.retry_of,
-            exclusive: true,
+            exclusive: self.exclusive,
             input: serde_json::to_value(input).expect("a run's input has string keys only"),
             on_failure: self.on_failure,
             total: u32::try_from(definition.steps.len()).unwrap_or(u32::MAX),

@@ -47,6 +47,7 @@ fn new_run(berth: &Berth, caller: &Caller, old: &ProvisioningRun) -> Result<NewR
         account_id: old.account_id,
         workspace_id: old.workspace_id,
         retry_of: Some(old.id),
+        exclusive: true,
         on_failure: old.on_failure,
     };
     let saga = old.definition.name.as_str();

@@ -35,6 +35,13 @@ pub struct CreateAccountInput {
     pub creator: Principal,
 }
 
+/// Of `apply-freezes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyFreezesInput {
+    pub workspace_id: Uuid,
+    pub account_id: Uuid,
+}
+
 impl CreateWorkspaceInput {
     /// What the run grants, and all that its compensation takes away. Depends on nothing but the input.
     #[must_use]

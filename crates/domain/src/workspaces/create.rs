@@ -211,6 +211,7 @@ fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted, replay: Option<Replay
         account_id: account,
         workspace_id: Some(workspace),
         retry_of: None,
+        exclusive: true,
         on_failure: wanted.on_failure,
     }
     .with(berth, caller, &input);

@@ -64,6 +64,10 @@ pub struct World {
     pub create_answer: Mutex<Option<Written<CreateWorkspace>>>,
     pub retry_answer: Mutex<Option<RetryAnswer>>,
     pub room: Mutex<Option<Room>>,
+    pub freeze_changes: Mutex<Vec<ChangeFreezes>>,
+    /// What a change of freezes answers instead of `Done`.
+    pub freeze_answer: Mutex<Option<FreezeAnswer>>,
+    pub expired: Mutex<Expired>,
     pub remembered: Mutex<Option<Answer>>,
     pub woken: AtomicUsize,
     ids: AtomicU64,
@@ -159,6 +163,7 @@ impl World {
         Berth {
             accounts: self.clone(),
             workspaces: self.clone(),
+            freezes: self.clone(),
             runs: self.clone(),
             audit: self.clone(),
             principals: self.clone(),
@@ -277,6 +282,28 @@ impl Workspaces for World {
 
     async fn memberships(&self, _: Scope, _: Uuid) -> Result<Vec<Membership>, StoreError> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Freezes for World {
+    async fn change(&self, new: ChangeFreezes) -> Result<FreezeAnswer, StoreError> {
+        let mut workspace = self.workspaces.lock().unwrap()[&new.workspace_id].clone();
+        workspace.freezes = new.change.on(&workspace.freezes, new.by, Time::from_micros(1));
+        let run = new.run.id;
+        self.freeze_changes.lock().unwrap().push(new);
+        let shut = Shut { workspace, run: Some(run), backends: Vec::new(), changed: true };
+        Ok(self.freeze_answer.lock().unwrap().clone().unwrap_or(FreezeAnswer::Done(Box::new(shut))))
+    }
+
+    async fn expired(&self, _: u32) -> Result<Expired, StoreError> {
+        Ok(self.expired.lock().unwrap().clone())
+    }
+
+    async fn expire(&self, workspace: Uuid, audit: Draft) -> Result<bool, StoreError> {
+        self.expired.lock().unwrap().due.retain(|(_, due)| *due != workspace);
+        self.entries.lock().unwrap().push(audit);
+        Ok(true)
     }
 }
 

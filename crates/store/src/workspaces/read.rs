@@ -8,7 +8,7 @@ use saga::RunId;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Query, Row, Statement, Tx};
+use crate::db::{Error, Query, Rank, Row, Statement, Tx};
 use crate::{Store, gates, words};
 
 macro_rules! select {
@@ -81,6 +81,7 @@ macro_rules! of_account_and_member {
 
 crate::statements! {
     GET = shared(select!("where w.bucket = $1 and w.id = $2"));
+    LOCK = split(select!("where w.bucket = $1 and w.id = $2 for update"), select!("where w.bucket = $1 and w.id = $2"));
     OF_MEMBER = split(of_member!(postgres), of_member!(sqlite));
     OF_ACCOUNT = split(of_account!(postgres), of_account!(sqlite));
     OF_ACCOUNT_AND_MEMBER = split(of_account_and_member!(postgres), of_account_and_member!(sqlite));
@@ -151,6 +152,13 @@ async fn workspaces(tx: &mut Tx, rows: &[Row]) -> Result<Vec<Workspace>, Error> 
         workspace.freezes = freezes.remove(&workspace.id).unwrap_or_default();
     }
     Ok(workspaces)
+}
+
+/// The workspace, locked against everybody who changes it and everybody who passes its gate.
+pub(crate) async fn lock(tx: &mut Tx, id: Uuid) -> Result<Option<Workspace>, Error> {
+    tx.locks(Rank::Subject);
+    let row = tx.query(&LOCK).bind(bucket(id)).bind(id).fetch_optional().await?;
+    Ok(workspaces(tx, row.as_slice()).await?.pop())
 }
 
 fn environment(row: &Row) -> Result<Environment, Error> {

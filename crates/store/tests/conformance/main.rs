@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod database;
+mod freezes;
 mod idempotency;
 mod pauses;
 mod principals;

@@ -156,6 +156,7 @@ impl Stage {
         let berth = Berth {
             accounts: redirect.clone(),
             workspaces: redirect.clone(),
+            freezes: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
             principals: runs.clone(),
