@@ -4,16 +4,19 @@
 
 mod accounts;
 mod advice;
+mod audit;
 mod client;
 mod completions;
 mod confirm;
 mod exit;
 mod labels;
 mod man;
+mod members;
 mod moment;
 mod most;
 mod names;
 mod output;
+mod pauses;
 mod profile;
 mod reference;
 mod runs;
@@ -42,9 +45,21 @@ pub enum Command {
     /// Creates and shows accounts.
     #[command(subcommand)]
     Accounts(accounts::Command),
+    /// Shows and changes who has which role.
+    #[command(subcommand)]
+    Members(members::Command),
     /// Shows provisioning runs, and gets them unstuck.
     #[command(subcommand)]
     Runs(runs::Command),
+    /// Shows who did what.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Holds back what is new on a backend, of a saga or for an account.
+    Pause(pauses::Pause),
+    /// Lets what was paused go on, spread over a minute.
+    Resume(pauses::Resume),
+    /// Lists what is paused.
+    Pauses(pauses::Pauses),
     /// Prints a script that completes commands in your shell.
     Completions(completions::Completions),
     /// Writes the man pages.
@@ -105,6 +120,11 @@ async fn dispatch(command: &Command, environment: &Environment) -> Result<(), St
         Command::Workspaces(command) => command.run(environment).await,
         Command::Accounts(command) => command.run(environment).await,
         Command::Runs(command) => command.run(environment).await,
+        Command::Members(command) => command.run(environment).await,
+        Command::Audit(command) => command.run(environment).await,
+        Command::Pause(command) => command.run(environment).await,
+        Command::Resume(command) => command.run(environment).await,
+        Command::Pauses(command) => command.run(environment).await,
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Reference => output::put(&reference::markdown()),

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod export;
 
 mod freeze;
 mod get;
@@ -32,6 +33,8 @@ pub enum Command {
     Delete(delete::Delete),
     /// Takes a deletion back.
     Restore(restore::Restore),
+    /// Writes all that Berth knows of a workspace into a file, and proves that it is complete.
+    Export(export::Export),
 }
 
 impl Command {
@@ -45,6 +48,7 @@ impl Command {
             Self::Unfreeze(command) => command.run(environment).await,
             Self::Delete(command) => command.run(environment).await,
             Self::Restore(command) => command.run(environment).await,
+            Self::Export(command) => command.run(environment).await,
         }
     }
 }

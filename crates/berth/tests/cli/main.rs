@@ -9,4 +9,5 @@ mod runs;
 #[path = "../process/server.rs"]
 #[expect(dead_code, reason = "it is written for the tests of the process, and these need a part of it")]
 mod server;
+mod terminal;
 mod workspaces;

@@ -65,7 +65,8 @@ fn summary(run: &Value) -> String {
 #[derive(Default)]
 pub struct Lines {
     begun: bool,
-    shown: BTreeMap<String, Row>,
+    shown: BTreeMap<(String, bool), Row>,
+    turned: bool,
     state: String,
 }
 
@@ -77,19 +78,23 @@ impl Lines {
             let _ = writeln!(text, "Run {} {} v{}", plain(&run["id"]), plain(&run["saga"]), plain(&run["version"]));
             self.begun = true;
         }
-        let rows: Vec<Row> = row::of(run);
+        let rows = row::told(run);
         let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-        let mut fresh: Vec<&Row> = rows.iter().filter(|row| row.tells() && self.shown.get(&row.name) != Some(row)).collect();
-        fresh.sort_by(|a, b| a.at.cmp(&b.at));
+        let key = |row: &Row| (row.name.clone(), row.undo);
+        let mut fresh: Vec<&Row> = rows.iter().filter(|row| row.tells() && self.shown.get(&key(row)) != Some(row)).collect();
+        fresh.sort_by(|a, b| (a.undo, &a.at).cmp(&(b.undo, &b.at)));
         for row in fresh {
+            if row.undo && !std::mem::replace(&mut self.turned, true) {
+                text.push_str("The run takes back what it did\n");
+            }
             text.push_str(format!("{}  {:width$}  {}", row.clock(), row.name, row.text()).trim_end());
             text.push('\n');
         }
-        self.shown = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
+        self.shown = rows.into_iter().map(|row| (key(&row), row)).collect();
         let state = format!("{} {}", plain(&run["state"]), plain(&run["waiting_for"]));
         if self.state != state {
-            if matches!(run["state"].as_str(), Some("compensating" | "stuck")) {
-                let _ = writeln!(text, "The run is {}", plain(&run["state"]));
+            if run["state"] == "stuck" {
+                text.push_str("The run is stuck\n");
             }
             if run["terminal"] != true {
                 text.push_str(what_to_do(run).trim_start());

@@ -55,6 +55,9 @@ pub fn progress(run: &Value) -> String {
 
 /// Why a run is where it is: what it waits for, or the reason of its end.
 pub fn why(run: &Value) -> String {
+    if let Some([_, ..]) = run["paused_by"].as_array().map(Vec::as_slice) {
+        return format!("paused: {}", plain(&run["paused_by"]));
+    }
     match (&run["waiting_for"], &run["reason"]) {
         (Value::String(what), _) => format!("waits for {}", plain(&Value::from(what.as_str()))),
         (_, reason @ Value::Object(_)) => plain(&reason["title"]),

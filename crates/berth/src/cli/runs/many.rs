@@ -46,7 +46,8 @@ impl Which {
             return Ok(Vec::new());
         }
         say(&list::table(&found));
-        confirm.ask(&format!("{} {} runs?", capital(verb.word), found.len())).await?;
+        let many = if found.len() == 1 { "run" } else { "runs" };
+        confirm.ask(&format!("{} {} {many}?", capital(verb.word), found.len())).await?;
         Ok(found.iter().map(|run| plain(&run["id"])).collect())
     }
 }

@@ -23,9 +23,9 @@ pub struct List {
     /// Only those whose name holds this text, whatever the case.
     #[arg(long, value_name = "TEXT")]
     name_contains: Option<String>,
-    /// Only those with this label.
-    #[arg(long, value_name = "KEY=VALUE")]
-    label: Option<String>,
+    /// Only those with this label, whatever its value, or with this value; given several times, with all of them.
+    #[arg(long = "label", value_name = "KEY[=VALUE]")]
+    labels: Vec<String>,
     #[command(flatten)]
     most: Most,
     #[command(flatten)]
@@ -44,8 +44,9 @@ impl List {
             .get(path)
             .maybe("status", self.status.as_ref())
             .maybe("region", self.region.as_ref())
-            .maybe("name_contains", self.name_contains.as_ref())
-            .maybe("label", self.label.as_ref());
+            .maybe("name_contains", self.name_contains.as_ref());
+        // On the wire a colon parts key and value.
+        let request = self.labels.iter().fold(request, |request, label| request.query("label", label.replacen('=', ":", 1)));
         let listed = request.pages(self.most.limit()).await?;
         session.output.list(&listed.items, |workspaces| {
             rows(

@@ -18,12 +18,12 @@ pub struct Update {
     /// Its new name; the old one still finds it.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// A label; all that are given replace those that are there.
+    /// Sets a label; may be given several times. Others stay.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<Label>,
-    /// Takes all labels off.
-    #[arg(long, conflicts_with = "labels")]
-    no_labels: bool,
+    /// Takes a label off; may be given several times.
+    #[arg(long = "remove-label", value_name = "KEY")]
+    removed: Vec<String>,
     /// Whether the workspace is protected against deletion.
     #[arg(long, value_name = "true|false")]
     termination_protection: Option<bool>,
@@ -39,14 +39,17 @@ impl Update {
         if let Some(name) = &self.name {
             body["name"] = json!(name);
         }
-        if !self.labels.is_empty() || self.no_labels {
+        if !self.labels.is_empty() || !self.removed.is_empty() {
             body["labels"] = Label::object(&self.labels);
+            for key in &self.removed {
+                body["labels"][key] = Value::Null;
+            }
         }
         if let Some(protected) = self.termination_protection {
             body["termination_protection"] = json!(protected);
         }
         if body.as_object().is_none_or(serde_json::Map::is_empty) {
-            return Err(Stop::usage("nothing is to be changed", "Give --name, --label, --no-labels or --termination-protection."));
+            return Err(Stop::usage("nothing is to be changed", "Give --name, --label, --remove-label or --termination-protection."));
         }
         let session = self.ask.session(environment)?;
         let id = names::workspace(&session.client, &self.workspace, self.account.account.as_deref()).await?;

@@ -24,7 +24,7 @@ pub struct Row {
     pub name: String,
     pub mark: Mark,
     state: String,
-    undo: bool,
+    pub undo: bool,
     attempts: u64,
     error: Option<String>,
     next: Option<String>,
@@ -32,16 +32,23 @@ pub struct Row {
     pub at: Option<String>,
 }
 
-/// The steps of a run in their order.
+/// The steps of a run in their order, each as it stands now.
 pub fn of(run: &Value) -> Vec<Row> {
-    run["steps"].as_array().into_iter().flatten().map(row).collect()
+    let latest = |step: &Value| row(step, step["compensation"].is_object());
+    run["steps"].as_array().into_iter().flatten().map(latest).collect()
 }
 
-fn row(step: &Value) -> Row {
-    let undo = &step["compensation"];
-    let latest = if undo.is_object() { undo } else { step };
+/// All that has become of the steps: what they came to, then how they were taken back.
+pub fn told(run: &Value) -> Vec<Row> {
+    let steps = run["steps"].as_array().map_or(&[][..], Vec::as_slice);
+    let undone = steps.iter().filter(|step| step["compensation"].is_object());
+    steps.iter().map(|step| row(step, false)).chain(undone.map(|step| row(step, true))).collect()
+}
+
+fn row(step: &Value, undo: bool) -> Row {
+    let latest = if undo { &step["compensation"] } else { step };
     let state = latest["state"].as_str().unwrap_or_default().to_owned();
-    let mark = match (undo.is_object(), state.as_str()) {
+    let mark = match (undo, state.as_str()) {
         (false, "pending") => Mark::Pending,
         (false, "running") => Mark::Running,
         (false, "waiting") => Mark::Waiting,
@@ -55,7 +62,7 @@ fn row(step: &Value) -> Row {
     Row {
         name: plain(&step["name"]),
         mark,
-        undo: undo.is_object(),
+        undo,
         attempts: latest["attempts"].as_u64().unwrap_or(0),
         error: latest["error"]["title"].as_str().map(|_| plain(&latest["error"]["title"])),
         next: text("next_attempt_at"),
