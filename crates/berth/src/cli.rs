@@ -21,6 +21,7 @@ mod profile;
 mod reference;
 mod runs;
 mod session;
+mod sse;
 mod stop;
 mod table;
 mod waiting;

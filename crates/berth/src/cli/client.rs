@@ -88,7 +88,7 @@ impl Client {
     }
 
     pub fn request(&self, method: Method, path: impl Into<String>) -> Request<'_> {
-        Request { client: self, method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: None, key: None }
+        Request { client: self, method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: None, key: None, tries: TRIES }
     }
 }
 
@@ -108,9 +108,16 @@ pub struct Request<'a> {
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
     key: Option<String>,
+    tries: u32,
 }
 
 impl Request<'_> {
+    /// Leaves it to the caller to try again.
+    pub fn only_once(mut self) -> Self {
+        self.tries = 1;
+        self
+    }
+
     pub fn query(mut self, name: &'static str, value: impl Display) -> Self {
         self.query.push((name, value.to_string()));
         self
@@ -187,7 +194,7 @@ impl Request<'_> {
                 Err(e) if e.is_connect() && self.key.is_none() => return Err(self.client.lost(&e, true)),
                 Err(e) => (self.client.lost(&e, safe || e.is_connect()), pause),
             };
-            if !safe || tried == TRIES || wait > LONGEST_PAUSE {
+            if !safe || tried == self.tries || wait > LONGEST_PAUSE {
                 return Err(stop);
             }
             say(&format!("berth: {}; trying again in {} s\n", stop.title(), wait.as_secs_f32()));
@@ -265,7 +272,13 @@ impl Client {
 
     /// No answer, or half of one. `harmless` tells that nothing can have been done.
     fn lost(&self, e: &reqwest::Error, harmless: bool) -> Stop {
-        let title = format!("cannot reach {}: {}", self.url(), cause(e));
+        let cause = cause(e);
+        let title = format!("cannot reach {}: {cause}", self.url());
+        if cause.contains("certificate") {
+            let advice =
+                "Its certificate has to be signed by an authority that this machine trusts; SSL_CERT_FILE may name a file of others.";
+            return Stop::new(Exit::Unavailable, title, advice);
+        }
         let detail = match (harmless, e.is_connect()) {
             (true, true) => "Is it running there, and is BERTH_URL right?",
             (true, false) => "Try again in a moment.",

@@ -76,6 +76,19 @@ pub async fn workspace(client: &Client, name: &str, account: Option<&str>) -> Re
     }
 }
 
+/// The same for a workspace that may have been deleted: a name of which only one workspace is left over is that one's.
+///
+/// # Errors
+/// As `workspace`.
+pub async fn gone_workspace(client: &Client, name: &str, account: Option<&str>) -> Result<String, Stop> {
+    match workspace(client, name, account).await {
+        Err(Stop::Problem { problem, .. }) if problem["code"] == "name_retired" && problem["workspace_ids"][1].is_null() => {
+            problem["workspace_ids"][0].as_str().map(str::to_owned).ok_or_else(|| none("workspace", name))
+        }
+        found => found,
+    }
+}
+
 /// The workspaces of this name that the caller is a member of.
 async fn memberships(client: &Client, name: &str) -> Result<Vec<Value>, Stop> {
     let found = client.get("/v1/workspaces").query("name_contains", name).pages(None).await?.items;

@@ -4,6 +4,7 @@ mod display;
 mod get;
 mod list;
 mod many;
+mod source;
 mod verbs;
 pub mod watch;
 

@@ -6,8 +6,10 @@ mod caller;
 mod offline;
 mod refusals;
 mod runs;
+mod scripted;
 #[path = "../process/server.rs"]
 #[expect(dead_code, reason = "it is written for the tests of the process, and these need a part of it")]
 mod server;
 mod terminal;
+mod wire;
 mod workspaces;

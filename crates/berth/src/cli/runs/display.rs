@@ -1,18 +1,17 @@
 //! How a run is shown while it goes: live on a terminal, as plain lines elsewhere, as JSON for programs.
 
+mod lines;
 mod live;
 mod row;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use serde_json::Value;
 
+use self::lines::Lines;
 use self::live::Live;
-use self::row::Row;
-use super::get::what_to_do;
 use super::list::progress;
+use super::source::News;
 use crate::cli::output::{Output, put, say};
 use crate::cli::stop::Stop;
 use crate::cli::table::plain;
@@ -37,11 +36,11 @@ impl Display {
         }
     }
 
-    pub fn show(&mut self, run: &Value) -> Result<(), Stop> {
+    pub fn show(&mut self, news: &News) -> Result<(), Stop> {
         match self {
-            Self::Live(live) => live.show(run),
-            Self::Lines(lines) => say(&lines.of(run)),
-            Self::Versions => put(&format!("{run}\n"))?,
+            Self::Live(live) => live.show(&news.run),
+            Self::Lines(lines) => say(&lines.of(news)),
+            Self::Versions => put(&format!("{}\n", news.run))?,
             Self::Quiet => {}
         }
         Ok(())
@@ -59,48 +58,4 @@ impl Display {
 /// The line that is left when a run has ended.
 fn summary(run: &Value) -> String {
     format!("Run {} {}: {} steps\n", plain(&run["id"]), plain(&run["state"]), progress(run))
-}
-
-/// What has changed since the last version, a line each.
-#[derive(Default)]
-pub struct Lines {
-    begun: bool,
-    shown: BTreeMap<(String, bool), Row>,
-    turned: bool,
-    state: String,
-}
-
-impl Lines {
-    /// The lines that a version adds.
-    pub fn of(&mut self, run: &Value) -> String {
-        let mut text = String::new();
-        if !self.begun {
-            let _ = writeln!(text, "Run {} {} v{}", plain(&run["id"]), plain(&run["saga"]), plain(&run["version"]));
-            self.begun = true;
-        }
-        let rows = row::told(run);
-        let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-        let key = |row: &Row| (row.name.clone(), row.undo);
-        let mut fresh: Vec<&Row> = rows.iter().filter(|row| row.tells() && self.shown.get(&key(row)) != Some(row)).collect();
-        fresh.sort_by(|a, b| (a.undo, &a.at).cmp(&(b.undo, &b.at)));
-        for row in fresh {
-            if row.undo && !std::mem::replace(&mut self.turned, true) {
-                text.push_str("The run takes back what it did\n");
-            }
-            text.push_str(format!("{}  {:width$}  {}", row.clock(), row.name, row.text()).trim_end());
-            text.push('\n');
-        }
-        self.shown = rows.into_iter().map(|row| (key(&row), row)).collect();
-        let state = format!("{} {}", plain(&run["state"]), plain(&run["waiting_for"]));
-        if self.state != state {
-            if run["state"] == "stuck" {
-                text.push_str("The run is stuck\n");
-            }
-            if run["terminal"] != true {
-                text.push_str(what_to_do(run).trim_start());
-            }
-            self.state = state;
-        }
-        text
-    }
 }

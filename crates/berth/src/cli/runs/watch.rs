@@ -1,4 +1,4 @@
-//! Follows a run to its end: by long polls, each of which answers when the run has moved on.
+//! `berth runs watch`, and whatever else waits for a run's end.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::display::Display;
-use crate::cli::client::Client;
+use super::source::Source;
 use crate::cli::exit::Exit;
 use crate::cli::names;
 use crate::cli::output::{Output, put};
@@ -59,36 +59,13 @@ pub async fn to_its_end(session: &Session, run: &str, timeout: Option<Period>) -
 
 async fn follow(session: &Session, run: &str) -> Result<Value, Stop> {
     let mut display = Display::new(session.output);
-    let mut poll = Poll { client: &session.client, path: format!("/v1/provisioning-runs/{run}"), tag: None };
+    let mut source = Source::new(&session.client, run);
     loop {
-        let now = poll.next().await?;
-        display.show(&now)?;
-        if now["terminal"] == true {
-            display.end(&now);
-            return Ok(now);
-        }
-    }
-}
-
-/// The versions of a run, one after the other.
-struct Poll<'a> {
-    client: &'a Client,
-    path: String,
-    tag: Option<String>,
-}
-
-impl Poll<'_> {
-    async fn next(&mut self) -> Result<Value, Stop> {
-        loop {
-            let mut request = self.client.get(&self.path);
-            if let Some(tag) = &self.tag {
-                request = request.query("wait", "30s").header("If-None-Match", tag);
-            }
-            let answer = request.send().await?;
-            if answer.status.is_success() {
-                self.tag = answer.header("etag").map(str::to_owned);
-                return Ok(answer.body);
-            }
+        let news = source.next().await?;
+        display.show(&news)?;
+        if news.is_last {
+            display.end(&news.run);
+            return Ok(news.run);
         }
     }
 }

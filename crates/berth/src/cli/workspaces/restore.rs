@@ -25,7 +25,7 @@ pub struct Restore {
 impl Restore {
     pub async fn run(&self, environment: &Environment) -> Result<(), Stop> {
         let session = self.ask.session(environment)?;
-        let id = names::workspace(&session.client, &self.workspace, self.account.account.as_deref()).await?;
+        let id = names::gone_workspace(&session.client, &self.workspace, self.account.account.as_deref()).await?;
         let body = self.slug.as_ref().map_or_else(|| json!({}), |slug| json!({"slug": slug}));
         let restored = session.client.post(format!("/v1/workspaces/{id}/restore")).body(body).send().await?.body;
         session.output.item(&restored, super::get::shown)

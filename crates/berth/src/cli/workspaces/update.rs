@@ -15,7 +15,7 @@ pub struct Update {
     /// The workspace's name or id.
     #[arg(value_name = "NAME|ID")]
     workspace: String,
-    /// Its new name; the old one still finds it.
+    /// Its new name; whoever asks for the old one is told its id.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Sets a label; may be given several times. Others stay.

@@ -108,6 +108,7 @@ impl Row {
     }
 }
 
-fn clock(at: &str) -> &str {
+/// The time of day of a time.
+pub fn clock(at: &str) -> &str {
     at.get(11..19).unwrap_or(at)
 }
