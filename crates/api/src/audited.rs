@@ -40,6 +40,8 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("listWorkspacesByAccount", "workspace.list",   &[]),
     ("createWorkspace",         "workspace.create", &["workspace.create", "workspace.plan"]),
     ("getWorkspace",            "workspace.read",   &[]),
+    ("updateWorkspace",         "workspace.update", &["workspace.update"]),
+    ("getWorkspaceByName",      "workspace.read",   &[]),
     ("listEnvironments",        "environment.list", &[]),
     ("listAuditEntries",        "audit.list",       &[]),
     ("getSecrets",              "pillar.secrets",   &[]),

@@ -243,6 +243,13 @@ impl Fields {
         Some(texts)
     }
 
+    /// Refuses a body that says nothing.
+    pub fn require_any(&mut self) {
+        if self.left.is_empty() {
+            self.errors.push(Invalid::new("", "has no field; give at least one"));
+        }
+    }
+
     fn require(&mut self, name: &'static str) {
         if !self.left.iter().any(|(n, _)| n == name) {
             self.refuse(name, "is missing");

@@ -12,6 +12,7 @@ mod document;
 mod freezes;
 mod health;
 mod idempotency;
+mod if_match;
 mod index;
 mod me;
 mod middleware;

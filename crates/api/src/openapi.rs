@@ -98,7 +98,8 @@ fn close_request_bodies(document: &mut OpenApi) {
                 let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
                 let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(name) else { continue };
                 object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-                body.required = Some(if object.required.is_empty() { Required::False } else { Required::True });
+                let is_optional = object.required.is_empty() && object.min_properties.is_none();
+                body.required = Some(if is_optional { Required::False } else { Required::True });
             }
         }
     }

@@ -12,6 +12,22 @@ use crate::query::parse_id;
 #[derive(Debug, Clone, Copy)]
 pub struct PathId(pub Uuid);
 
+/// The two parts of the path that a route leaves open: a UUID, and a text that was percent-encoded.
+#[derive(Debug, Clone)]
+pub struct PathIdAndText(pub Uuid, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIdAndText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let PathId(id) = PathId::from_request_parts(parts, state).await?;
+        let refuse = || Problem::invalid_request(vec![Invalid::new("", "the path is not UTF-8")]);
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| refuse())?;
+        let (_, text) = params.iter().nth(1).ok_or_else(refuse)?;
+        Ok(Self(id, text.to_owned()))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Problem;
 

@@ -90,6 +90,10 @@ codes! {
         "Read the run and see which verb fits its state.";
     InvalidTransition = 409 "invalid_transition": "What the workspace is rules this out",
         "Read the workspace, and ask for one of the transitions that `allowed` lists.";
+    NameAmbiguous = 409 "name_ambiguous": "Several workspaces have this name",
+        "Use the id of the one that you mean; `workspace_ids` lists them.";
+    NameRetired = 409 "name_retired": "The name belonged to a workspace that has another one now, or is deleted",
+        "Use the id of the workspace that you mean; `workspace_ids` lists the one that had the name, and those that have it now.";
     PreconditionFailed = 412 "precondition_failed": "The workspace has changed",
         "Read it again, decide again, and send its new `ETag` as `If-Match`.";
     WorkspaceFrozen = 423 "workspace_frozen": "The workspace is frozen",
@@ -241,6 +245,9 @@ pub struct ProblemBody {
     /// With `invalid_transition`: what is possible instead, with the sources of freezes that it may be about.
     #[schema(nullable = false)]
     allowed: Option<Vec<String>>,
+    /// With `name_ambiguous` and `name_retired`: the workspaces that may be meant, as far as the caller may read them.
+    #[schema(nullable = false)]
+    workspace_ids: Option<Vec<uuid::Uuid>>,
     /// With `workspace_frozen`: the freezes in force.
     #[schema(nullable = false)]
     freezes: Option<Vec<crate::freezes::Freeze>>,

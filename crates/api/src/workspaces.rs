@@ -2,12 +2,14 @@
 
 pub mod audit;
 pub mod by_account;
+pub mod by_name;
 pub mod create;
 pub mod environments;
 pub mod get;
 pub mod labels;
 pub mod list;
 pub mod pillars;
+pub mod update;
 
 use domain::labels::Labels;
 use domain::model;

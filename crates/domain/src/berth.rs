@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Freezes, Health, Idempotency, IdempotencyKey, Ids, Pauses, Principals, ProvisioningRuns, Wake, Workspaces,
-    Written,
+    Accounts, Answer, AuditLog, Edits, Freezes, Health, Idempotency, IdempotencyKey, Ids, Pauses, Principals, ProvisioningRuns, Wake,
+    Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -17,6 +17,7 @@ pub struct Berth {
     pub accounts: Arc<dyn Accounts>,
     pub workspaces: Arc<dyn Workspaces>,
     pub freezes: Arc<dyn Freezes>,
+    pub edits: Arc<dyn Edits>,
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
     pub principals: Arc<dyn Principals>,

@@ -1,6 +1,7 @@
 //! What a use case answers when it does not do what was asked.
 
 use saga::{RunId, StoreError};
+use uuid::Uuid;
 
 use crate::model::Freeze;
 use crate::permissions::PermissionsError;
@@ -47,6 +48,12 @@ pub enum Error {
     /// The row is at another revision than those that the caller takes; 412.
     #[error("the workspace has changed; it is at revision {revision} now")]
     PreconditionFailed { revision: i64 },
+    /// Several live workspaces have the name; those that the caller may read.
+    #[error("several workspaces of the account have this name")]
+    NameAmbiguous { workspaces: Vec<Uuid> },
+    /// Whose the name was has another one now, or is deleted; it comes first, if the caller may read it.
+    #[error("the name belonged to a workspace that has another one now, or is deleted")]
+    NameRetired { workspaces: Vec<Uuid> },
     /// The run's journal rules the verb out.
     #[error("{detail}")]
     VerbConflict { detail: String },

@@ -1,5 +1,6 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
+mod edits;
 mod freezes;
 mod if_match;
 mod pauses;
@@ -21,6 +22,7 @@ use crate::model::{
 };
 use crate::{Principal, PrincipalKind};
 
+pub use edits::*;
 pub use freezes::*;
 pub use if_match::*;
 pub use pauses::*;

@@ -1,5 +1,7 @@
 //! Use cases about workspaces.
 
 pub mod create;
+pub mod edit;
+pub mod named;
 pub mod read;
 pub mod status;

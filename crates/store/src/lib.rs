@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod changes;
 pub mod db;
+mod edits;
 mod freezes;
 mod gates;
 mod heads;
@@ -51,6 +52,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         db::STATEMENTS,
         freezes::STATEMENTS,
         freezes::apply::STATEMENTS,
+        edits::STATEMENTS,
         gates::STATEMENTS,
         heads::STATEMENTS,
         idempotency::STATEMENTS,

@@ -117,6 +117,7 @@ impl Installation {
         let berth = Berth {
             accounts: port.clone(),
             workspaces: port.clone(),
+            edits: port.clone(),
             freezes: port.clone(),
             runs: port.clone(),
             audit: port.clone(),

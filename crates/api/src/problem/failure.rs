@@ -36,6 +36,12 @@ impl From<Error> for Problem {
                 let freezes: Vec<_> = freezes.into_iter().map(|f| json!(Freeze::from(f))).collect();
                 Self::new(Code::WorkspaceFrozen, advised(&text, Code::WorkspaceFrozen)).member("freezes", freezes)
             }
+            Error::NameAmbiguous { workspaces } => {
+                Self::new(Code::NameAmbiguous, advised(&text, Code::NameAmbiguous)).member("workspace_ids", json!(workspaces))
+            }
+            Error::NameRetired { workspaces } => {
+                Self::new(Code::NameRetired, advised(&text, Code::NameRetired)).member("workspace_ids", json!(workspaces))
+            }
             Error::InvalidTransition { status, allowed, .. } => {
                 let possible = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
                 let detail = format!("{} Possible now: {possible}.", sentence(&text));

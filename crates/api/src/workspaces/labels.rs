@@ -28,6 +28,13 @@ pub fn labels() -> Object {
     object(value(Type::String)).max_properties(Some(LABELS_MAX)).description(Some("Keys and values that lists can choose by.")).build()
 }
 
+/// What is to become of them.
+pub fn patch() -> Object {
+    let words = "Labels to set, and, as null, to take away; those that are not named stay (JSON merge patch). \
+                 A workspace has at most 64.";
+    object(value(SchemaType::from_iter([Type::String, Type::Null]))).description(Some(words)).build()
+}
+
 pub fn filters() -> Array {
     let item = ObjectBuilder::new().schema_type(Type::String).pattern(Some(FILTER)).examples([serde_json::json!("cost-center:4711")]);
     ArrayBuilder::new().items(item).max_items(Some(FILTERS_MAX)).build()

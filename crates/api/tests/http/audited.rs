@@ -43,6 +43,15 @@ impl Stage {
         Call::new("PUT", path).header("content-type", "application/json").body(body.to_string()).user(&self.operator)
     }
 
+    fn patch(&self, path: &str, body: &serde_json::Value) -> Call {
+        Call::new("PATCH", path).header("content-type", "application/json").body(body.to_string()).user(&self.operator)
+    }
+
+    /// The URL of an active workspace.
+    async fn workspace(&self) -> String {
+        format!("/v1/workspaces/{}", self.world.workspace(&self.operator, self.account, "Sales").await)
+    }
+
     fn pause(&self) -> String {
         format!("/v1/pauses/account/{}", self.account)
     }
@@ -84,6 +93,7 @@ const CASES: &[(&str, &str, Prepare)] = &[
     ("createWorkspace", "workspace.plan", |s| {
         Box::pin(async { s.post("/v1/workspaces?dry_run=true", &json!({"account_id": s.account, "name": "New", "region": "local"})) })
     }),
+    ("updateWorkspace", "workspace.update", |s| Box::pin(async { s.patch(&s.workspace().await, &json!({"labels": {"a": "1"}})) })),
     ("cancelProvisioningRun", "run.cancel", |s| {
         Box::pin(async { s.post(&format!("{}/cancel", s.held_run().await), &json!({"comment": "why"})) })
     }),

@@ -51,6 +51,8 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("listWorkspaces",         "GET",  "/v1/workspaces",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
     ("createWorkspace",        "POST", "/v1/workspaces",                                             ["401", "404", "403", "404", "404", "404", "404", "202", "202", "202", "403", "404", "404", "401", "401", "401"]),
     ("getWorkspace",           "GET",  "/v1/workspaces/{workspace}",                                 ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("updateWorkspace",        "PATCH","/v1/workspaces/{workspace}",                                 ["401", "404", "404", "403", "403", "200", "200", "200", "200", "200", "403", "403", "404", "401", "401", "401"]),
+    ("getWorkspaceByName",     "GET",  "/v1/accounts/{account}/workspaces/by-name/Sales",            ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("listWorkspacesByAccount","GET",  "/v1/workspaces/by-account/{account}",                        ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("listEnvironments",       "GET",  "/v1/workspaces/{workspace}/environments",                    ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("listAuditEntries",       "GET",  "/v1/workspaces/{workspace}/audit",                           ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
@@ -182,6 +184,7 @@ impl Cast {
         match operation {
             "createAccount" => Some(json!({"name": "New"})),
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
+            "updateWorkspace" => Some(json!({"labels": {"a": "1"}})),
             "skipProvisioningRun" | "abandonProvisioningRun" | "setPause" => Some(json!({"comment": "why"})),
             _ => None,
         }

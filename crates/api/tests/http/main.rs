@@ -4,6 +4,7 @@
 mod audited;
 mod authorization;
 mod creating;
+mod editing;
 mod hostile;
 mod idempotency;
 mod lists;

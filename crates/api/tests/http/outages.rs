@@ -99,16 +99,17 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
         }
         let id = match operation.path.as_str() {
             path if path.contains("provisioning-runs") => created.id("provisioning_run_id"),
-            path if path.contains("accounts") => account,
+            path if path.contains("accounts") || path.contains("pauses") => account,
             _ => created.id("workspace_id"),
         };
         let path = operation.path.replace("{id}", &id.to_string()).replace("{account_id}", &account.to_string());
+        let path = path.replace("{kind}", "account").replace("{name}", "sales");
         let mut call = Call::new(&operation.method, &path).user(&ada);
-        if operation.method == "POST" {
-            let body = if operation.id == "createWorkspace" {
-                json!({"account_id": account, "name": "n", "region": "local"})
-            } else {
-                json!({"comment": "c"})
+        if ["POST", "PUT", "PATCH"].contains(&operation.method.as_str()) {
+            let body = match operation.id.as_str() {
+                "createWorkspace" => json!({"account_id": account, "name": "n", "region": "local"}),
+                "updateWorkspace" => json!({"termination_protection": true}),
+                _ => json!({"comment": "c"}),
             };
             call = call.header("content-type", "application/json").body(body.to_string());
         }
@@ -117,7 +118,7 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
         assert!(!answer.text().contains(CAUSE));
         asked += 1;
     }
-    assert_eq!(asked, CONTRACT.operations().len() - 6);
+    assert_eq!(asked, CONTRACT.operations().len() - 7);
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ impl World {
             accounts: store.clone(),
             workspaces: store.clone(),
             freezes: store.clone(),
+            edits: store.clone(),
             runs: store.clone(),
             audit: store.clone(),
             principals: store.clone(),

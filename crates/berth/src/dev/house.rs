@@ -70,6 +70,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
         accounts: Arc::new(store.clone()),
         workspaces: Arc::new(store.clone()),
         freezes: Arc::new(store.clone()),
+        edits: Arc::new(store.clone()),
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),

@@ -28,11 +28,22 @@ pub struct View {
 /// `NotFound`, [`Error::Frozen`] where a freeze blocks it and the caller does not administer it, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error> {
     let workspace = find(berth, id).await?;
+    view(berth, caller, workspace).await
+}
+
+/// A workspace as it was just read, for who may see it.
+///
+/// # Errors
+/// As [`get`].
+pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -> Result<View, Error> {
     let ground = Ground::workspace(berth, &workspace).await?;
     let rights = ground.rights(berth, caller, Freshness::Row).await?;
     ground.require_seen(rights)?;
     let run = berth.runs.get(workspace.run_id).await?;
     let mut allowed_actions = vec!["read", "audit"];
+    if rights.act && workspace.freezes.is_empty() {
+        allowed_actions.push("update");
+    }
     if let Some(detail) = &run {
         allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
     }
@@ -144,6 +155,15 @@ async fn visible(berth: &Berth, caller: &Caller, rows: &[Workspace], permission:
         })
         .collect();
     ask(berth, caller, &Consistency::FullyConsistent, &rights.iter().collect::<Vec<_>>()).await
+}
+
+/// Which rows the caller may read by id, or would have to be told of: deleted ones are their administrators' only.
+pub(super) async fn readable(berth: &Berth, caller: &Caller, rows: &[Workspace]) -> Result<Vec<bool>, Error> {
+    let (deleted, others): (Vec<_>, Vec<_>) =
+        rows.iter().cloned().partition(|row| matches!(row.status, WorkspaceStatus::Deleted | WorkspaceStatus::Purging));
+    let seen = [visible(berth, caller, &deleted, ADMINISTER).await?, visible(berth, caller, &others, "read").await?].concat();
+    let seen: std::collections::HashMap<Uuid, bool> = deleted.iter().chain(&others).map(|row| row.id).zip(seen).collect();
+    Ok(rows.iter().map(|row| seen.get(&row.id).copied().unwrap_or_default()).collect())
 }
 
 /// # Errors

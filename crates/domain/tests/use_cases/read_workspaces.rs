@@ -67,8 +67,8 @@ fn a_row_is_read_as_fresh_as_its_token_and_the_audit_log_fully_consistent(#[case
 
 #[rstest]
 #[case::reads(&["read_workspaces"], false, &["read", "audit"])]
-#[case::administers(&["read_workspaces", "administer"], false, &["read", "audit", "cancel"])]
-#[case::operates(&["read_workspaces", "administer"], true, &["read", "audit", "cancel", "abandon"])]
+#[case::administers(&["read_workspaces", "administer"], false, &["read", "audit", "update", "cancel"])]
+#[case::operates(&["read_workspaces", "administer"], true, &["read", "audit", "update", "cancel", "abandon"])]
 fn allowed_actions_are_those_that_the_caller_may_and_the_run_takes(
     #[case] rights: &[&'static str],
     #[case] operator: bool,

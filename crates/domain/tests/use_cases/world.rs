@@ -62,6 +62,10 @@ pub struct World {
     pub listed_accounts: Mutex<Vec<Option<Vec<Uuid>>>>,
     /// What a create of a workspace answers instead of `Created`.
     pub create_answer: Mutex<Option<Written<CreateWorkspace>>>,
+    pub edits: Mutex<Vec<EditWorkspace>>,
+    /// What an edit answers instead of `Done`.
+    pub edit_answer: Mutex<Option<EditAnswer>>,
+    pub named: Mutex<Named>,
     pub retry_answer: Mutex<Option<RetryAnswer>>,
     pub room: Mutex<Option<Room>>,
     pub freeze_changes: Mutex<Vec<ChangeFreezes>>,
@@ -164,6 +168,7 @@ impl World {
             accounts: self.clone(),
             workspaces: self.clone(),
             freezes: self.clone(),
+            edits: self.clone(),
             runs: self.clone(),
             audit: self.clone(),
             principals: self.clone(),
@@ -304,6 +309,21 @@ impl Freezes for World {
         self.expired.lock().unwrap().due.retain(|(_, due)| *due != workspace);
         self.entries.lock().unwrap().push(audit);
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl Edits for World {
+    async fn edit(&self, new: EditWorkspace) -> Result<EditAnswer, StoreError> {
+        let before = self.workspaces.lock().unwrap().get(&new.workspace_id).cloned().unwrap();
+        let answer = self.edit_answer.lock().unwrap().clone();
+        let edited = new.edit.of(&before).map(|edited| EditAnswer::Done(Box::new(edited.workspace)));
+        self.edits.lock().unwrap().push(new);
+        Ok(answer.unwrap_or(edited.unwrap()))
+    }
+
+    async fn by_name(&self, _: Uuid, _: &str) -> Result<Named, StoreError> {
+        Ok(self.named.lock().unwrap().clone())
     }
 }
 

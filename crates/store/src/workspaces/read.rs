@@ -3,7 +3,7 @@
 use domain::Principal;
 use domain::ids::bucket;
 use domain::model::{BackendWorkspace, Environment, EnvironmentName, EnvironmentStatus, TenancyModel, Workspace, WorkspaceStatus};
-use domain::ports::{Page, WorkspaceFilter};
+use domain::ports::{Named, Page, WorkspaceFilter};
 use saga::RunId;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -34,8 +34,8 @@ macro_rules! filter {
              and (",
             $contains,
             "(w.folded_name, $4) > 0 or $4 is null) and (w.created_at > $5 or $5 is null) and (w.created_at < $6 or $6 is null)
-             and ($8 is null or $8 = exists (select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id
-               and (f.expires_at is null or f.expires_at > $9)))
+             and (exists (select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id
+               and (f.expires_at is null or f.expires_at > $9)) = $8 or $8 is null)
              and not exists (select 1 from ",
             $labels,
             " where not exists (select 1 from ",
@@ -82,6 +82,13 @@ macro_rules! of_account_and_member {
 crate::statements! {
     GET = shared(select!("where w.bucket = $1 and w.id = $2"));
     LOCK = split(select!("where w.bucket = $1 and w.id = $2 for update"), select!("where w.bucket = $1 and w.id = $2"));
+    ALIAS = shared(select!(
+        "join workspace_aliases a on a.bucket = w.bucket and a.workspace_id = w.id
+         where a.bucket = $1 and a.account_id = $2 and a.folded_name = $3"
+    ));
+    LIVE_NAMED = shared(select!(
+        "where w.bucket = $1 and w.account_id = $2 and w.folded_name = $3 and w.status in ('provisioning', 'active') order by w.id limit 100"
+    ));
     OF_MEMBER = split(of_member!(postgres), of_member!(sqlite));
     OF_ACCOUNT = split(of_account!(postgres), of_account!(sqlite));
     OF_ACCOUNT_AND_MEMBER = split(of_account_and_member!(postgres), of_account_and_member!(sqlite));
@@ -188,6 +195,13 @@ impl Store {
         let mut tx = self.db.read().await?;
         let row = tx.query(&GET).bind(bucket(id)).bind(id).fetch_optional().await?;
         Ok(workspaces(&mut tx, row.as_slice()).await?.pop())
+    }
+
+    pub(crate) async fn workspaces_named(&self, account: Uuid, folded_name: &str) -> Result<Named, Error> {
+        let mut tx = self.db.read().await?;
+        let alias = tx.query(&ALIAS).bind(bucket(account)).bind(account).bind(folded_name).fetch_optional().await?;
+        let live = tx.query(&LIVE_NAMED).bind(bucket(account)).bind(account).bind(folded_name).fetch_all().await?;
+        Ok(Named { alias: workspaces(&mut tx, alias.as_slice()).await?.pop(), live: workspaces(&mut tx, &live).await? })
     }
 
     pub(super) async fn workspaces_of_member(

@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod database;
+mod edits;
 mod freezes;
 mod idempotency;
 mod pauses;

@@ -29,7 +29,7 @@ static WAITING: Statement = Statement::split(
 
 /// Returns once somebody waits for a lock that the caller holds. SQLite does not tell; there the one writer is held, so that
 /// nobody can be past it, and it is enough that `task` has had every chance to run.
-async fn seen_to_wait<T>(world: &World, task: &JoinHandle<T>) {
+pub async fn seen_to_wait<T>(world: &World, task: &JoinHandle<T>) {
     for turn in 0_u32.. {
         let mut tx = world.test.db.read().await.unwrap();
         let waiting: i64 = tx.query(&WAITING).fetch_one().await.unwrap().get("waiting").unwrap();

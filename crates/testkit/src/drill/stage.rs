@@ -157,6 +157,7 @@ impl Stage {
             accounts: redirect.clone(),
             workspaces: redirect.clone(),
             freezes: runs.clone(),
+            edits: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
             principals: runs.clone(),
