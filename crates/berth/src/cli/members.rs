@@ -111,32 +111,37 @@ fn table(members: &[Value]) -> String {
 
 /// Who.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false, args = ["user", "service_account"])]
 struct Whom {
     /// The user, by name or id.
-    #[arg(value_name = "NAME|ID")]
-    member: String,
-    /// It is a service account, not a user.
-    #[arg(long)]
-    service_account: bool,
+    #[arg(long, value_name = "NAME|ID")]
+    user: Option<String>,
+    /// The service account, by name or id.
+    #[arg(long, value_name = "NAME|ID")]
+    service_account: Option<String>,
 }
 
 impl Whom {
     fn kind(&self) -> &'static str {
-        if self.service_account { "service_account" } else { "user" }
+        if self.service_account.is_some() { "service_account" } else { "user" }
+    }
+
+    fn name(&self) -> &str {
+        self.user.as_ref().or(self.service_account.as_ref()).map_or("", String::as_str)
     }
 
     /// The id of a member.
     async fn id(&self, client: &Client, path: &str) -> Result<String, Stop> {
-        if let Some(id) = names::id(&self.member) {
+        if let Some(id) = names::id(self.name()) {
             return Ok(id);
         }
         let members = client.get(path).pages(None).await?.items;
-        let found = members.iter().find(|member| member["type"] == self.kind() && member["name"] == *self.member);
+        let found = members.iter().find(|member| member["type"] == self.kind() && member["name"] == *self.name());
         found.map(|member| plain(&member["id"])).ok_or_else(|| {
             Stop::new(
                 Exit::NotFound,
-                format!("no {} called {} is a member", self.kind().replace('_', " "), printable(&self.member)),
-                "`berth members list` shows who is; --service-account names one that is no user.",
+                format!("no {} called {} is a member", self.kind().replace('_', " "), printable(self.name())),
+                "`berth members list` shows who is.",
             )
         })
     }
@@ -160,9 +165,9 @@ impl Add {
         let session = self.ask.session(environment)?;
         let path = self.of.path(&session.client).await?;
         let mut body = json!({"type": self.whom.kind(), "role": self.role.word()});
-        match names::id(&self.whom.member) {
+        match names::id(self.whom.name()) {
             Some(id) => body["id"] = json!(id),
-            None => body["name"] = json!(self.whom.member),
+            None => body["name"] = json!(self.whom.name()),
         }
         let member = session.client.post(path).body(body).send().await?.body;
         session.output.item(&member, shown)
@@ -220,7 +225,7 @@ impl Remove {
         let removed = session.client.request(Method::DELETE, format!("{path}/{id}")).send().await?.body;
         session.output.item(&removed, |removed| {
             let when = if removed["state"] == "pending" { "is no member in a moment: it is recorded" } else { "is no member any more" };
-            format!("{} {when}.\n", printable(&self.whom.member))
+            format!("{} {when}.\n", printable(self.whom.name()))
         })
     }
 }

@@ -96,4 +96,53 @@ mod tests {
         let committed = std::fs::read_to_string(path).unwrap_or_default();
         assert!(committed == markdown(), "docs/cli.md is stale: run `make generate`");
     }
+
+    /// A line as a shell reads it, up to a comment, a pipe or a redirection; quotes are taken off.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '"' | '\'') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, '#' | '|' | '>' | ';' | '&') if word.is_none() => break,
+                (None, c) if c.is_whitespace() => words.extend(word.take()),
+                (_, c) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn every_command_in_the_documents_is_one() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut paths = vec![root.join("README.md")];
+        for folder in ["docs", "docs/guides", "docs/problems"] {
+            let entries = std::fs::read_dir(root.join(folder)).into_iter().flatten();
+            paths.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
+        }
+        let mut seen = 0;
+        for path in paths {
+            let text = std::fs::read_to_string(&path).unwrap().replace("\\\n", " ");
+            let lines = text.lines().map(|line| line.trim_start_matches("$ ").trim_start_matches("target/debug/"));
+            for line in lines.filter(|line| line.starts_with("berth ")) {
+                if line.contains(" [OPTIONS]") || line.contains(" <") || line.starts_with("berth audit verify") {
+                    continue;
+                }
+                seen += 1;
+                let id = |word: String| {
+                    ["WORKSPACE_ID", "ACCOUNT_ID"].iter().fold(word, |word, place| word.replace(place, &uuid::Uuid::nil().to_string()))
+                };
+                if let Err(e) = crate::Cli::command().try_get_matches_from(words(line).into_iter().map(id))
+                    && e.use_stderr()
+                {
+                    panic!("{}: {line}\n{e}", path.display());
+                }
+            }
+        }
+        assert!(seen > 10, "only {seen} commands were found");
+    }
 }

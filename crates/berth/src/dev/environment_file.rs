@@ -12,6 +12,8 @@ use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 
 const FILE: &str = "dev.env";
+/// The command line sees what the shell exports.
+const EXPORT: &str = "export BERTH_URL BERTH_TOKEN BERTH_ACCOUNT_ID";
 const LIFETIME: Duration = Duration::from_hours(30 * 24);
 
 /// Writes the file with a fresh token; returns what to type next.
@@ -23,7 +25,7 @@ pub fn write(folder: &DataFolder, shown: &Path, issuer: &Issuer, berth: &Berth, 
         .sign(tenant.user.principal, berth.ids.free(), LIFETIME)
         .map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))?;
     let account = tenant.account.id;
-    folder.write_private(FILE, format!("BERTH_URL={url}\nBERTH_TOKEN={token}\nBERTH_ACCOUNT_ID={account}\n").as_bytes())?;
+    folder.write_private(FILE, format!("BERTH_URL={url}\nBERTH_TOKEN={token}\nBERTH_ACCOUNT_ID={account}\n{EXPORT}\n").as_bytes())?;
     let region = berth.settings.regions.first().map_or("local", |r| r.name.as_str());
     Ok(format!(
         r#"Type this in another shell: who you are, a first workspace, and how its run goes.
@@ -33,7 +35,12 @@ pub fn write(folder: &DataFolder, shown: &Path, issuer: &Issuer, berth: &Berth, 
   curl -sS -H "Authorization: Bearer $BERTH_TOKEN" -H "Content-Type: application/json" "$BERTH_URL/v1/workspaces" -d '{{"account_id": "'"$BERTH_ACCOUNT_ID"'", "name": "My first workspace", "region": "{region}"}}'
   curl -sS -H "Authorization: Bearer $BERTH_TOKEN" "$BERTH_URL/v1/provisioning-runs?limit=1"
 
+Or with the command line, which shows the steps as they go:
+
+  {berth} workspaces create "My next workspace" --wait
+
 "#,
+        berth = quoted(&std::env::current_exe().unwrap_or_else(|_| "berth".into())),
         file = quoted(&shown.join(FILE)),
     ))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod caller;
+mod names;
 mod offline;
 mod refusals;
 mod runs;

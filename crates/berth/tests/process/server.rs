@@ -163,10 +163,11 @@ pub async fn answer(response: Response) -> (StatusCode, Value) {
     (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
 }
 
-/// `dev.env` as names and values; fails on a line that is not `NAME=value`.
+/// `dev.env` as names and values; fails on a line that is neither `NAME=value` nor the one that exports them.
 pub fn environment_file(dir: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(dir.join("dev.env")).unwrap();
     text.lines()
+        .filter(|line| *line != "export BERTH_URL BERTH_TOKEN BERTH_ACCOUNT_ID")
         .map(|line| {
             let (name, value) = line.split_once('=').expect("NAME=value");
             assert!(value.chars().all(|c| c.is_ascii_alphanumeric() || "._-:/".contains(c)), "{name} needs no quotes");
