@@ -29,6 +29,8 @@ PYTHON
 
 # The tests build the same program with the features that they share; to build it alone would compile half the house again.
 [ -n "${PREBUILT:-}" ] || cargo build --quiet --package berth
+# Streams end soon: whoever follows a run that waits for something must not be waited for.
+export BERTH_SERVER__STREAM_FOR=2s
 target/debug/berth dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --data-dir "$folder/data" >"$folder/out" 2>"$folder/err" &
 server=$!
 for _ in $(seq 300); do

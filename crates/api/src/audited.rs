@@ -52,6 +52,7 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("getCoderunners",          "pillar.coderunners", &[]),
     ("listProvisioningRuns",    "run.list",         &[]),
     ("getProvisioningRun",      "run.read",         &[]),
+    ("followProvisioningRun",   "run.read",         &[]),
     ("cancelProvisioningRun",   "run.cancel",       &["run.cancel"]),
     ("retryProvisioningRun",    "run.retry",        &["run.retry"]),
     ("skipProvisioningRun",     "run.skip",         &["run.skip"]),

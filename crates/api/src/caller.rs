@@ -1,5 +1,7 @@
 //! Who sends a request: the `Caller` of a use case from the bearer token and the connection.
 
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
 use domain::Caller;
 use http::request::Parts;
@@ -34,6 +36,24 @@ impl FromRequestParts<State> for Authenticated {
         };
         Attempt::of(extensions).by(&caller);
         Ok(Self(caller))
+    }
+}
+
+/// The token that a request was authenticated with, for answers that go on for long: it is asked again whether it is valid.
+pub struct Token(String);
+
+impl Token {
+    /// Of a request that [`Authenticated`] let through.
+    ///
+    /// # Errors
+    /// The request carries none.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        bearer(headers).map(|token| Self(token.to_owned()))
+    }
+
+    /// How long it is still valid; `None` if it is not.
+    pub fn valid_for(&self, state: &State) -> Option<Duration> {
+        state.authenticator.authenticate(&self.0).ok().map(|claims| claims.valid_for)
     }
 }
 

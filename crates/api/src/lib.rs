@@ -27,6 +27,7 @@ mod regions;
 mod routes;
 mod runs;
 pub mod serve;
+mod streams;
 mod timestamp;
 pub mod tokens;
 mod watch;
@@ -42,6 +43,7 @@ pub use audited::Denials;
 pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
+pub use streams::{Pace, Streams};
 pub use tokens::{Authenticator, Claims, Clock, Issuer, TokenError};
 pub use watch::Watch;
 
@@ -56,11 +58,12 @@ pub struct State {
     pub trace_link: TraceLink,
     /// Names the request's span; [`leave_unnamed`] where nothing is exported.
     pub name_span: NameSpan,
-    /// Serves the long polls.
+    /// Serves the long polls and event streams.
     pub watch: Watch,
+    pub streams: Streams,
     /// Records who was denied what. Whoever serves runs it, and drains it at the end.
     pub denials: Denials,
-    /// Fires when the process drains: long polls answer at once, readiness says no.
+    /// Fires when the process drains: long polls answer at once, event streams end, readiness says no.
     pub draining: CancellationToken,
 }
 
@@ -96,6 +99,7 @@ impl State {
             trace_link: forward_trace,
             name_span: leave_unnamed,
             watch,
+            streams: Streams::default(),
             draining: CancellationToken::new(),
         }
     }

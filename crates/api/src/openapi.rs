@@ -178,8 +178,14 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
 
 /// What is accepted goes on as a run: where to read it, and what can be asked of it.
 fn link_to_the_run(response: &mut Response) {
-    let operations =
-        ["getProvisioningRun", "cancelProvisioningRun", "retryProvisioningRun", "skipProvisioningRun", "abandonProvisioningRun"];
+    let operations = [
+        "getProvisioningRun",
+        "followProvisioningRun",
+        "cancelProvisioningRun",
+        "retryProvisioningRun",
+        "skipProvisioningRun",
+        "abandonProvisioningRun",
+    ];
     for operation in operations {
         let link = LinkBuilder::new().operation_id(operation).parameter("id", "$response.body#/provisioning_run_id").build();
         response.links.insert(operation.to_owned(), link.into());

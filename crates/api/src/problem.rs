@@ -110,6 +110,8 @@ codes! {
         "Use a new key for a new request; repeat a request with its query and body unchanged.";
     InternalError = 500 "internal_error": "Something went wrong on our side",
         "Report the `request_id` to the operator; sending the request again with the same Idempotency-Key is safe.";
+    TooManyStreams = 503 "too_many_streams": "Too many event streams are open",
+        "Poll the run with `?wait=30s`, or open the stream again after `Retry-After` seconds.";
     Unavailable = 503 "unavailable": "A part of the service is away",
         "Send the request again after `Retry-After` seconds, with the same Idempotency-Key if it has one.";
 }

@@ -21,6 +21,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .merge(workspaces::pillars::reserved())
         .routes(routes!(runs::list::list))
         .routes(routes!(runs::get::get))
+        .routes(routes!(runs::events::events))
         .routes(routes!(runs::cancel::cancel))
         .routes(routes!(runs::retry::retry))
         .routes(routes!(runs::skip::skip))

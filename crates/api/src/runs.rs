@@ -2,6 +2,7 @@
 
 pub mod abandon;
 pub mod cancel;
+pub mod events;
 pub mod get;
 pub mod list;
 pub mod retry;
@@ -84,6 +85,22 @@ pub enum RunState {
     Abandoned,
 }
 
+impl From<State> for RunState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Pending => Self::Pending,
+            State::Running => Self::Running,
+            State::Waiting => Self::Waiting,
+            State::Compensating => Self::Compensating,
+            State::Stuck => Self::Stuck,
+            State::Succeeded => Self::Succeeded,
+            State::Failed => Self::Failed,
+            State::Cancelled => Self::Cancelled,
+            State::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
@@ -155,17 +172,7 @@ impl From<ProvisioningRun> for Run {
             workspace_id: run.workspace_id,
             retry_of: run.retry_of.map(|r| r.0),
             retried_by: run.retried_by.map(|r| r.0),
-            state: match run.state {
-                State::Pending => RunState::Pending,
-                State::Running => RunState::Running,
-                State::Waiting => RunState::Waiting,
-                State::Compensating => RunState::Compensating,
-                State::Stuck => RunState::Stuck,
-                State::Succeeded => RunState::Succeeded,
-                State::Failed => RunState::Failed,
-                State::Cancelled => RunState::Cancelled,
-                State::Abandoned => RunState::Abandoned,
-            },
+            state: run.state.into(),
             terminal: run.ending.is_some(),
             outcome: run.ending.map(|ending| match ending {
                 Ending::Succeeded => RunOutcome::Succeeded,

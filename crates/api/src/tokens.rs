@@ -32,6 +32,8 @@ pub struct Claims {
     /// The token's `jti`.
     pub token_id: Option<String>,
     pub expires_at: Time,
+    /// How long the token will be accepted from now on.
+    pub valid_for: Duration,
 }
 
 /// Why a token is not accepted; said to the client, so never more than it may know.
@@ -176,7 +178,8 @@ impl Authenticator for Issuer {
             return Err(TokenError::NotYet);
         }
         let principal = principal(&payload.sub).ok_or(TokenError::Subject)?;
-        Ok(Claims { principal, token_id: payload.jti, expires_at: Time::from_micros(payload.exp.saturating_mul(1_000_000)) })
+        let expires_at = Time::from_micros(payload.exp.saturating_mul(1_000_000));
+        Ok(Claims { principal, token_id: payload.jti, expires_at, valid_for: (expires_at + LEEWAY).since(now) })
     }
 }
 

@@ -1,14 +1,15 @@
 //! One poller for all who wait for a run to change.
 //!
-//! However many requests wait, the database is asked one question per interval, about the runs that are watched, and
-//! none while nobody watches.
+//! However many requests and streams wait, the database is asked one question per interval, about the runs that are
+//! watched, and none while nobody watches. Those who watch one run read its journal once for all of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use domain::model::RunDetail;
 use domain::ports::ProvisioningRuns;
-use saga::RunId;
+use saga::{RunId, StoreError};
 use tokio::sync::watch;
 
 /// After a failure the poller waits this many intervals.
@@ -26,20 +27,46 @@ struct Shared {
 
 #[derive(Default)]
 struct Board {
-    watched: HashMap<RunId, watch::Sender<i64>>,
+    watched: HashMap<RunId, Watched>,
     polling: bool,
 }
 
+struct Watched {
+    version: watch::Sender<i64>,
+    detail: Arc<Detail>,
+}
+
+/// The run as one of its watchers read it last.
+type Detail = tokio::sync::Mutex<Option<Arc<RunDetail>>>;
+
 /// Waits for one run; dropping it ends the watch.
-pub struct Watcher(watch::Receiver<i64>);
+pub struct Watcher {
+    run: RunId,
+    runs: Arc<dyn ProvisioningRuns>,
+    version: watch::Receiver<i64>,
+    detail: Arc<Detail>,
+}
 
 impl Watcher {
     /// Returns once the run is newer than `version`, so far as the poller knows.
     pub async fn newer_than(&mut self, version: i64) {
-        if self.0.wait_for(|v| *v > version).await.is_err() {
+        if self.version.wait_for(|v| *v > version).await.is_err() {
             // The poller is gone, which only a stopping process can bring about.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The run as it is now, or as another watcher read it since it became newer than `version`.
+    ///
+    /// # Errors
+    /// An outage.
+    pub async fn detail(&self, version: i64) -> Result<Option<Arc<RunDetail>>, StoreError> {
+        let mut kept = self.detail.lock().await;
+        let wanted = version.max(*self.version.borrow());
+        if kept.as_ref().is_none_or(|detail| detail.run.version < wanted) {
+            *kept = self.runs.get(self.run).await?.map(Arc::new);
+        }
+        Ok(kept.clone())
     }
 }
 
@@ -53,12 +80,13 @@ impl Watch {
     #[must_use]
     pub fn watch(&self, run: RunId, version: i64) -> Watcher {
         let mut board = self.0.board();
-        let receiver = board.watched.entry(run).or_insert_with(|| watch::Sender::new(version)).subscribe();
+        let watched = board.watched.entry(run).or_insert_with(|| Watched { version: watch::Sender::new(version), detail: Arc::default() });
+        let one = Watcher { run, runs: self.0.runs.clone(), version: watched.version.subscribe(), detail: watched.detail.clone() };
         if !board.polling {
             board.polling = true;
             tokio::spawn(Poller(self.0.clone()).run());
         }
-        Watcher(receiver)
+        one
     }
 }
 
@@ -70,7 +98,7 @@ impl Shared {
     /// The runs that somebody still watches; `None`, and the end of polling, if there are none.
     fn wanted(&self) -> Option<Vec<RunId>> {
         let mut board = self.board();
-        board.watched.retain(|_, sender| sender.receiver_count() > 0);
+        board.watched.retain(|_, watched| watched.version.receiver_count() > 0);
         if board.watched.is_empty() {
             board.polling = false;
             return None;
@@ -91,8 +119,8 @@ impl Poller {
                     failing = false;
                     let board = self.0.board();
                     for (run, version) in versions {
-                        if let Some(sender) = board.watched.get(&run) {
-                            sender.send_if_modified(|seen| std::mem::replace(seen, version.max(*seen)) < version);
+                        if let Some(watched) = board.watched.get(&run) {
+                            watched.version.send_if_modified(|seen| std::mem::replace(seen, version.max(*seen)) < version);
                         }
                     }
                 }

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Limits, TrustedProxies};
+use api::{Limits, Pace, Streams, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         body_bytes: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
         body_timeout: config.server.body_timeout.0,
     };
+    state.streams = Streams::new(config.server.streams as usize, Pace { longest: config.server.stream_for.0, ..Pace::default() });
     state.trusted_proxies = TrustedProxies::parse(&config.server.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|e| Failure::new(format!("`server.trusted_proxies`: {e}")))?;
     state.trace_link = telemetry::link_request;

@@ -1,5 +1,6 @@
 //! Use cases about provisioning runs.
 
+pub mod events;
 pub(crate) mod new_run;
 mod retry;
 pub(crate) mod verbs;
@@ -56,6 +57,14 @@ pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Erro
         detail,
         now,
     })
+}
+
+/// Whether the caller may see the run, so far as anybody knows by now: for answers that go on for long.
+///
+/// # Errors
+/// `NotFound`, or an outage.
+pub async fn still_seen(berth: &Berth, caller: &Caller, run: &ProvisioningRun) -> Result<(), Error> {
+    ground(berth, caller, run).await?.require_sight(berth, caller, Freshness::Full).await
 }
 
 /// A run is its workspace's, or its account's if it makes one.

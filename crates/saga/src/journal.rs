@@ -231,6 +231,34 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its word in the journal.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::RunStarted => "run_started",
+            Self::StepStarted { .. } => "step_started",
+            Self::StepSucceeded { .. } => "step_succeeded",
+            Self::StepFailed { .. } => "step_failed",
+            Self::StepUnknown { .. } => "step_unknown",
+            Self::StepRefused { .. } => "step_refused",
+            Self::Turned { .. } => "turned",
+            Self::UndoStarted { .. } => "undo_started",
+            Self::Undone { .. } => "undone",
+            Self::UndoFailed { .. } => "undo_failed",
+            Self::TaskNotReturned { .. } => "task_not_returned",
+            Self::Resumed { .. } => "resumed",
+            Self::Requested { .. } => "requested",
+            Self::Superseded { .. } => "superseded",
+            Self::Skipped { .. } => "skipped",
+            Self::Paused { .. } => "paused",
+            Self::PauseEnded => "pause_ended",
+            Self::Abandoned { .. } => "abandoned",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u32) -> bool {
     *n == 0

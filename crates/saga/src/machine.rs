@@ -17,7 +17,7 @@ use crate::ports::{Head, OnFailure, State, WaitingFor};
 use crate::{Definition, Time};
 
 pub use advance::{Advance, Gate, Launch, advance};
-pub use fold::fold;
+pub use fold::{IN_PLACE_FROM, fold};
 pub use next::{Decision, next};
 pub use outcome::{failed, refused, succeeded, undo_failed, unknown};
 

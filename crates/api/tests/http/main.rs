@@ -5,6 +5,7 @@ mod audited;
 mod authorization;
 mod creating;
 mod editing;
+mod events;
 mod hostile;
 mod idempotency;
 mod lists;

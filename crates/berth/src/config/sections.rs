@@ -19,6 +19,10 @@ section! {
         body_limit: Size = Size(1024 * 1024),
         /// How long a request's body may take to arrive; a slower one is answered 408.
         body_timeout: Period = Period::seconds(15),
+        /// How many event streams may be open at once; one more is answered 503.
+        streams: u32 = 10_000,
+        /// How long an event stream stays open. Its client comes back and misses nothing.
+        stream_for: Period = Period::seconds(30 * 60),
         /// Addresses of proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<IpAddr> = Vec::new(),
     }

@@ -10,7 +10,7 @@ use crate::ports::OnFailure;
 use crate::{Definition, RunState, Time};
 
 /// From this attempt on a step's started/outcome pair is written over in place.
-const IN_PLACE_FROM: u32 = 20;
+pub const IN_PLACE_FROM: u32 = 20;
 
 /// The state that the records, in order, lead to.
 #[must_use]
