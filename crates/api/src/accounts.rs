@@ -1,5 +1,6 @@
 //! Accounts on the wire.
 
+pub mod audit;
 pub mod create;
 pub mod get;
 pub mod list;

@@ -44,6 +44,7 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("getWorkspaceByName",      "workspace.read",   &[]),
     ("listEnvironments",        "environment.list", &[]),
     ("listAuditEntries",        "audit.list",       &[]),
+    ("listAccountAuditEntries", "audit.list",       &[]),
     ("getSecrets",              "pillar.secrets",   &[]),
     ("getFiles",                "pillar.files",     &[]),
     ("getVault",                "pillar.vault",     &[]),

@@ -12,6 +12,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(regions::regions))
         .routes(routes!(accounts::create::create, accounts::list::list))
         .routes(routes!(accounts::get::get))
+        .routes(routes!(accounts::audit::audit))
         .routes(routes!(workspaces::create::create, workspaces::list::list))
         .routes(routes!(workspaces::get::get, workspaces::update::update))
         .routes(routes!(workspaces::by_account::by_account))

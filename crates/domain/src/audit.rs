@@ -8,6 +8,7 @@ mod chain;
 pub mod denials;
 mod draft;
 mod link;
+pub mod read;
 mod verify;
 
 pub use chain::seal;

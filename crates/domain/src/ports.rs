@@ -1,5 +1,6 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
+mod audit_log;
 mod edits;
 mod freezes;
 mod if_match;
@@ -14,7 +15,7 @@ use saga::{CancellationToken, Fault, RunId, StoreError, Time, Verb};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::audit::{Draft, Entry};
+use crate::audit::Draft;
 use crate::labels::Labels;
 use crate::model::{
     Account, BackendWorkspace, Environment, Freeze, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel,
@@ -22,6 +23,7 @@ use crate::model::{
 };
 use crate::{Principal, PrincipalKind};
 
+pub use audit_log::*;
 pub use edits::*;
 pub use freezes::*;
 pub use if_match::*;
@@ -330,17 +332,7 @@ pub trait ProvisioningRuns: Send + Sync + 'static {
     async fn counts(&self) -> Result<RunCounts, StoreError>;
 }
 
-// ---- Audit, principals, health -------------------------------------------------------------------------------------
-
-#[async_trait]
-pub trait AuditLog: Send + Sync + 'static {
-    /// An entry of its own, where no mutation carries it.
-    async fn append(&self, draft: Draft) -> Result<Entry, StoreError>;
-    /// A workspace's entries, newest first, with `seq` below `before` if given.
-    async fn of_workspace(&self, workspace: Uuid, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError>;
-    /// An account's entries in the order of the chain, with `seq` above `after`.
-    async fn of_account(&self, account: Uuid, after: u64, limit: u32) -> Result<Vec<Entry>, StoreError>;
-}
+// ---- Principals, health -------------------------------------------------------------------------------------
 
 #[async_trait]
 pub trait Principals: Send + Sync + 'static {

@@ -112,7 +112,8 @@ pub async fn list(berth: &Berth, caller: &Caller, filter: &RunFilter, page: Page
     Ok(Listed { items, next })
 }
 
-async fn require_runs_of(berth: &Berth, caller: &Caller, account: Uuid) -> Result<(), Error> {
+/// What is the account's and not its plain members' to see: its runs, its audit log.
+pub(crate) async fn require_runs_of(berth: &Berth, caller: &Caller, account: Uuid) -> Result<(), Error> {
     let account = accounts::find(berth, account).await?;
     let ground = Ground::account(&account, caller);
     if account.status == AccountStatus::Active {

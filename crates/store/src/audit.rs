@@ -1,30 +1,28 @@
 //! The audit log: one chain per account, extended under the account's head row, so that `seq` has no gaps and follows
 //! the order of the commits.
 
+pub(crate) mod search;
+
 use async_trait::async_trait;
 use domain::audit::{Draft, Entry, seal};
 use domain::ids::bucket;
-use domain::ports::AuditLog;
+use domain::ports::{AuditFilter, AuditLog, AuditOf, AuditPage};
 use saga::StoreError;
-use uuid::Uuid;
 
 use crate::Store;
-use crate::db::{Error, Row, Tx};
+use crate::db::{Error, Keys, Row, Tx};
 use crate::heads::{self, Head};
 
 crate::statements! {
     INSERT = shared(
-        "insert into audit_entries (bucket, account_id, seq, id, workspace_id, action, occurred_at, hash, entry)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into audit_entries (bucket, account_id, seq, id, workspace_id, action, occurred_at, hash, entry, outcome, actor_id, run_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     );
-    OF_WORKSPACE = shared(
-        "select e.entry from audit_entries e
-         join workspaces w on w.bucket = e.bucket and w.account_id = e.account_id and w.id = e.workspace_id
-         where e.bucket = $1 and e.workspace_id = $2 and (e.seq < $3 or $3 is null)
-         order by e.seq desc limit $4",
-    );
-    OF_ACCOUNT = shared(
-        "select entry from audit_entries where bucket = $1 and account_id = $2 and seq > $3 order by seq limit $4",
+    INSERT_TARGETS = split(
+        "insert into audit_targets (bucket, account_id, target_id, seq)
+         select $1, $2, k.id, $3 from jsonb_to_recordset($4) as k(bucket smallint, id uuid) on conflict do nothing",
+        "insert or ignore into audit_targets (bucket, account_id, target_id, seq)
+         select $1, $2, unhex(k.value ->> 'id'), $3 from json_each($4) k",
     );
 }
 
@@ -34,6 +32,8 @@ pub(crate) async fn append(tx: &mut Tx, head: &mut Head, draft: &Draft) -> Resul
         return Err(Error::broken(format!("an audit entry for account {} in a mutation of {}", draft.account_id, head.account_id)));
     }
     let now = tx.now().await?;
+    // A clock that was set back turns no chain around: a time stays a place in it.
+    let now = head.audit_at.map_or(now, |last| last.max(now));
     let seq = head.audit_seq + 1;
     let (entry, hash) = seal(draft, u64::try_from(seq).map_err(|e| Error::broken(e.to_string()))?, now, &head.audit_hash);
     let text = serde_json::to_string(&entry).map_err(|e| Error::broken(e.to_string()))?;
@@ -47,9 +47,17 @@ pub(crate) async fn append(tx: &mut Tx, head: &mut Head, draft: &Draft) -> Resul
         .bind(now)
         .bind(hash.as_slice())
         .bind(text)
+        .bind(entry.outcome.as_str())
+        .bind(entry.actor.as_ref().map(|actor| actor.principal.id))
+        .bind(entry.run_id.map(|run| run.0))
         .execute()
         .await?;
+    if !entry.targets.is_empty() {
+        let targets = Keys::new(entry.targets.iter().map(|target| target.id));
+        tx.query(&INSERT_TARGETS).bind(bucket(head.account_id)).bind(head.account_id).bind(seq).bind(targets).execute().await?;
+    }
     head.audit_seq = seq;
+    head.audit_at = Some(now);
     head.audit_hash = hash;
     Ok(entry)
 }
@@ -82,29 +90,9 @@ impl AuditLog for Store {
         Ok(self.db.attempt(|| self.append_entry(&draft)).await?)
     }
 
-    async fn of_workspace(&self, workspace: Uuid, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, StoreError> {
+    async fn list(&self, of: AuditOf, filter: &AuditFilter, page: AuditPage) -> Result<Vec<Entry>, StoreError> {
         let mut tx = self.db.read().await?;
-        let rows = tx
-            .query(&OF_WORKSPACE)
-            .bind(bucket(workspace))
-            .bind(workspace)
-            .bind(before.map(|seq| i64::try_from(seq).unwrap_or(i64::MAX)))
-            .bind(i64::from(limit))
-            .fetch_all()
-            .await?;
-        Ok(rows.iter().map(entry).collect::<Result<_, Error>>()?)
-    }
-
-    async fn of_account(&self, account: Uuid, after: u64, limit: u32) -> Result<Vec<Entry>, StoreError> {
-        let mut tx = self.db.read().await?;
-        let rows = tx
-            .query(&OF_ACCOUNT)
-            .bind(bucket(account))
-            .bind(account)
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
-            .bind(i64::from(limit))
-            .fetch_all()
-            .await?;
+        let rows = search::rows(&mut tx, of, filter, page).await?;
         Ok(rows.iter().map(entry).collect::<Result<_, Error>>()?)
     }
 }

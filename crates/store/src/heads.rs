@@ -9,13 +9,13 @@ use crate::db::{Error, Rank, Tx};
 
 crate::statements! {
     LOCK = split(
-        "select audit_seq, audit_hash, workspaces_live, workspaces_max, last_turn from account_heads
+        "select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn from account_heads
          where bucket = $1 and account_id = $2 for update",
-        "select audit_seq, audit_hash, workspaces_live, workspaces_max, last_turn from account_heads
+        "select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn from account_heads
          where bucket = $1 and account_id = $2",
     );
     SAVE = shared(
-        "update account_heads set audit_seq = $3, audit_hash = $4, workspaces_live = $5, last_turn = $6
+        "update account_heads set audit_seq = $3, audit_hash = $4, workspaces_live = $5, last_turn = $6, audit_at = $7
          where bucket = $1 and account_id = $2",
     );
     INSERT = shared(
@@ -33,6 +33,8 @@ pub(crate) struct Head {
     pub account_id: Uuid,
     pub audit_seq: i64,
     pub audit_hash: [u8; 32],
+    /// Of the last entry.
+    pub audit_at: Option<Time>,
     /// Workspaces that hold quota.
     pub live: i64,
     pub max: i64,
@@ -61,6 +63,7 @@ pub(crate) async fn lock(tx: &mut Tx, account: Uuid) -> Result<Option<Head>, Err
         account_id: account,
         audit_seq: row.get("audit_seq")?,
         audit_hash: hash.try_into().map_err(|_| Error::broken("an audit hash is not 32 bytes long"))?,
+        audit_at: row.get("audit_at")?,
         live: row.get("workspaces_live")?,
         max: row.get("workspaces_max")?,
         last_turn: row.get("last_turn")?,
@@ -80,6 +83,7 @@ pub(crate) async fn save(tx: &mut Tx, head: &Head) -> Result<(), Error> {
         .bind(head.audit_hash.as_slice())
         .bind(head.live)
         .bind(head.last_turn)
+        .bind(head.audit_at)
         .execute()
         .await?;
     Ok(())

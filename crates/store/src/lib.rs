@@ -48,6 +48,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
     [
         accounts::STATEMENTS,
         audit::STATEMENTS,
+        audit::search::STATEMENTS,
         changes::STATEMENTS,
         db::STATEMENTS,
         freezes::STATEMENTS,

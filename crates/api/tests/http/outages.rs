@@ -8,8 +8,8 @@ use domain::audit::{Draft, Entry};
 use domain::model::{ProvisioningRun, RunDetail};
 use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::{
-    AuditLog, Health, IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter,
-    Written,
+    AuditFilter, AuditLog, AuditOf, AuditPage, Health, IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer,
+    RetryRun, RunCounts, RunFilter, Written,
 };
 use saga::{RunId, StoreError, Time};
 use serde_json::json;
@@ -161,10 +161,7 @@ impl AuditLog for Mute {
     async fn append(&self, _: Draft) -> Result<Entry, StoreError> {
         Err(StoreError::Unavailable(CAUSE.to_owned()))
     }
-    async fn of_workspace(&self, _: Uuid, _: Option<u64>, _: u32) -> Result<Vec<Entry>, StoreError> {
-        Err(StoreError::Unavailable(CAUSE.to_owned()))
-    }
-    async fn of_account(&self, _: Uuid, _: u64, _: u32) -> Result<Vec<Entry>, StoreError> {
+    async fn list(&self, _: AuditOf, _: &AuditFilter, _: AuditPage) -> Result<Vec<Entry>, StoreError> {
         Err(StoreError::Unavailable(CAUSE.to_owned()))
     }
 }

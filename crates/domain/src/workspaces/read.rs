@@ -4,10 +4,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::access::{Freshness, Ground, Right, Rights, ask, is_on_account};
-use crate::audit::Entry;
 use crate::model::{AccountStatus, Environment, ProvisioningRun, Workspace, WorkspaceStatus};
 pub use crate::paging::Listed;
-use crate::paging::{LIMIT_MAX, Source, fill};
+use crate::paging::{Source, fill};
 use crate::permissions::Consistency;
 use crate::ports::{Page, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
@@ -171,15 +170,6 @@ pub(super) async fn readable(berth: &Berth, caller: &Caller, rows: &[Workspace])
 pub async fn environments(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Vec<Environment>, Error> {
     require_open(berth, caller, id, Freshness::Row).await?;
     Ok(berth.workspaces.environments(id).await?)
-}
-
-/// Newest first, entries with `seq` below `before`.
-///
-/// # Errors
-/// `NotFound`, [`Error::Frozen`] where a freeze blocks it and the caller does not administer it, or an outage.
-pub async fn audit(berth: &Berth, caller: &Caller, id: Uuid, before: Option<u64>, limit: u32) -> Result<Vec<Entry>, Error> {
-    require_sight(berth, caller, id, Freshness::Full).await?;
-    Ok(berth.audit.of_workspace(id, before, limit.clamp(1, LIMIT_MAX)).await?)
 }
 
 /// Whether the caller may read what is in this workspace: what the reserved pillar paths ask.

@@ -1,16 +1,18 @@
 //! What a blocking freeze leaves of the reads.
 
 use domain::Error;
+use domain::audit::read::of_workspace;
 use domain::model::{AccountStatus, FreezeMode, FreezeSource, WorkspaceStatus};
 use domain::permissions::Object;
-use domain::ports::{Page, RunFilter, WorkspaceFilter};
-use domain::workspaces::read::{audit, authorize_read, by_account, environments, get};
+use domain::ports::{AuditFilter, AuditPage, Page, RunFilter, WorkspaceFilter};
+use domain::workspaces::read::{authorize_read, by_account, environments, get};
 use domain::{Berth, Caller};
 use rstest::rstest;
 
 use crate::runs::live_run;
 use crate::world::{ACCOUNT, RUN, USER, WORKSPACE, World, caller, ready};
 
+const ENTRIES: AuditPage = AuditPage { above: None, below: None, oldest_first: false, limit: 9 };
 const PAGE: Page = Page { after: None, limit: 10 };
 
 /// How each read answers: `.` for an answer, `F` for frozen, `-` for not found. In order: the workspace, its run, its runs,
@@ -21,7 +23,7 @@ fn answers(berth: &Berth, caller: &Caller) -> String {
         ready(get(berth, caller, WORKSPACE)).map(drop),
         ready(domain::runs::get(berth, caller, RUN)).map(drop),
         ready(domain::runs::list(berth, caller, &runs, PAGE)).map(drop),
-        ready(audit(berth, caller, WORKSPACE, None, 9)).map(drop),
+        ready(of_workspace(berth, caller, WORKSPACE, &AuditFilter::default(), ENTRIES)).map(drop),
         ready(environments(berth, caller, WORKSPACE)).map(drop),
         ready(authorize_read(berth, caller, WORKSPACE)),
     ]

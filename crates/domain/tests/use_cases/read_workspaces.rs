@@ -1,8 +1,9 @@
 use domain::Error;
+use domain::audit::read::of_workspace;
 use domain::model::{AccountStatus, WorkspaceStatus};
 use domain::permissions::{Consistency, Object};
-use domain::ports::{Page, WorkspaceFilter};
-use domain::workspaces::read::{audit, authorize_read, by_account, environments, get, mine};
+use domain::ports::{AuditFilter, AuditPage, Page, WorkspaceFilter};
+use domain::workspaces::read::{authorize_read, by_account, environments, get, mine};
 use rstest::rstest;
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use crate::runs::live_run;
 use crate::world::{ACCOUNT, USER, WORKSPACE, World, caller, ready};
 
 const ON_ACCOUNT: [WorkspaceStatus; 2] = [WorkspaceStatus::Provisioning, WorkspaceStatus::Failed];
+const ENTRIES: AuditPage = AuditPage { above: None, below: None, oldest_first: false, limit: 50 };
 const PAGE: Page = Page { after: None, limit: 10 };
 
 fn on_account(permission: &'static str) -> (Object, &'static str) {
@@ -45,7 +47,11 @@ fn a_workspace_is_authorized_on_its_account_until_it_is_active_and_after_it_fail
         };
         assert_eq!(seen(ready(get(&berth, &caller, WORKSPACE)).map(drop)), expected, "get, {status:?}");
         assert_eq!(seen(ready(environments(&berth, &caller, WORKSPACE)).map(drop)), expected, "environments, {status:?}");
-        assert_eq!(seen(ready(audit(&berth, &caller, WORKSPACE, None, 50)).map(drop)), expected, "audit, {status:?}");
+        assert_eq!(
+            seen(ready(of_workspace(&berth, &caller, WORKSPACE, &AuditFilter::default(), ENTRIES)).map(drop)),
+            expected,
+            "audit, {status:?}"
+        );
         assert_eq!(seen(ready(authorize_read(&berth, &caller, WORKSPACE))), expected, "pillars, {status:?}");
         assert!(!seen(ready(get(&berth, &caller, Uuid::from_u128(9))).map(drop)), "one that is not there");
     }
@@ -60,7 +66,7 @@ fn a_row_is_read_as_fresh_as_its_token_and_the_audit_log_fully_consistent(#[case
     world.workspace(status);
     world.grant([on_workspace("read"), on_account("read_workspaces")]);
     ready(get(&world.berth(), &caller(USER), WORKSPACE)).unwrap();
-    ready(audit(&world.berth(), &caller(USER), WORKSPACE, None, 50)).unwrap();
+    ready(of_workspace(&world.berth(), &caller(USER), WORKSPACE, &AuditFilter::default(), ENTRIES)).unwrap();
     let expected = [Consistency::AtLeastAsFresh(token.to_owned()), Consistency::FullyConsistent];
     assert_eq!(*world.asked.lock().unwrap(), expected);
 }

@@ -370,11 +370,7 @@ impl AuditLog for World {
         Ok(seal(&draft, 1, Time::from_micros(0), &[0; 32]).0)
     }
 
-    async fn of_workspace(&self, _: Uuid, _: Option<u64>, _: u32) -> Result<Vec<Entry>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn of_account(&self, _: Uuid, _: u64, _: u32) -> Result<Vec<Entry>, StoreError> {
+    async fn list(&self, _: AuditOf, _: &AuditFilter, _: AuditPage) -> Result<Vec<Entry>, StoreError> {
         Ok(Vec::new())
     }
 }

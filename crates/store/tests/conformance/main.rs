@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod audit_search;
 mod database;
 mod edits;
 mod freezes;

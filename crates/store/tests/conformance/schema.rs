@@ -12,7 +12,8 @@ use testkit::TestDb;
 const GLOBAL: [&str; 4] = ["principals", "relationship_revision", "relationships", "workers"];
 
 /// A column that is added to rows that are there already needs a constant for them; new rows bind their values all the same.
-const ADDED_LATER: [(&str, &str); 7] = [
+const ADDED_LATER: [(&str, &str); 8] = [
+    ("audit_entries", "outcome"),
     ("backend_workspaces", "login_open"),
     ("backend_workspaces", "login_revision"),
     ("provisioning_runs", "parked"),
