@@ -183,6 +183,8 @@ pub enum CommitAnswer {
     Fenced,
     /// This member's change cannot be applied (a constraint, a size); nothing of it was changed.
     Rejected(String),
+    /// What this member's change was made from has moved on meanwhile; nothing of it was changed. The step is to run again.
+    Stale(String),
     /// Nothing was changed; or, with `Unknown`, it may have been.
     Failed(StoreError),
 }

@@ -1,7 +1,7 @@
 //! The engine's transitions: journal records, the changes they carry, and the run's row, fenced by the epoch.
 //!
-//! A batch is one transaction whose members succeed or are fenced one by one. If a member does not fit, the batch is
-//! halved until that one stands alone, and only it is rejected.
+//! A batch is one transaction whose members succeed or are fenced one by one. If a member does not fit, or is
+//! stale, the batch is halved until that one stands alone, and only it is told so.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,7 +71,8 @@ impl Store {
             match self.db.attempt(|| commit_part(&self.db, part)).await {
                 Ok(committed) => answers.extend(committed),
                 Err(Error::Unfit(text)) if part.len() == 1 => answers.push(CommitAnswer::Rejected(text)),
-                Err(Error::Unfit(_)) => {
+                Err(Error::Stale(text)) if part.len() == 1 => answers.push(CommitAnswer::Stale(text)),
+                Err(Error::Unfit(_) | Error::Stale(_)) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }

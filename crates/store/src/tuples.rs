@@ -67,7 +67,7 @@ fn failed(error: Error) -> PermissionsError {
     match error {
         Error::Contended(text) | Error::LockTimeout(text) | Error::Unavailable(text) => PermissionsError::Unavailable(text),
         Error::Unknown(text) => PermissionsError::Unknown(text),
-        Error::Unfit(text) | Error::Broken(text) => PermissionsError::Invalid(text),
+        Error::Unfit(text) | Error::Stale(text) | Error::Broken(text) => PermissionsError::Invalid(text),
     }
 }
 

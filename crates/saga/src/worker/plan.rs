@@ -187,17 +187,36 @@ impl<C: Clone> News<C> {
         )
     }
 
-    /// The same news without its change: what is journaled where the store refuses the change.
-    pub fn without_change(&self, why: &str) -> Self {
-        let refused = || Fault::new("change_rejected", "The database refused what the step asked it to change").detail(why.to_owned());
+    /// The same news without its change: what is journaled where the store does not make the change.
+    pub fn without_change(&self, unmade: &Unmade) -> Self {
         match self {
             Self::Returned { launch, returned: Returned::Forward(Outcome::Succeeded { change: Some(_), .. }), stopped } => {
-                Self::Returned { launch: *launch, returned: Returned::Forward(Outcome::Failed(refused())), stopped: stopped.clone() }
+                Self::Returned { launch: *launch, returned: Returned::Forward(Outcome::Failed(unmade.fault())), stopped: stopped.clone() }
             }
             Self::Returned { launch, returned: Returned::Undo(UndoOutcome::Undone { change: Some(_) }), .. } => {
-                Self::Returned { launch: *launch, returned: Returned::Undo(UndoOutcome::Failed(refused())), stopped: None }
+                Self::Returned { launch: *launch, returned: Returned::Undo(UndoOutcome::Failed(unmade.fault())), stopped: None }
             }
             other => other.clone(),
+        }
+    }
+}
+
+/// Why the store did not make a change: nothing of it happened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unmade {
+    /// It never will.
+    Refused(String),
+    /// The step is to look again: what it went by has moved on.
+    Stale(String),
+}
+
+impl Unmade {
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Refused(why) => {
+                Fault::new("change_rejected", "The database refused what the step asked it to change").detail(why.as_str())
+            }
+            Self::Stale(why) => Fault::new("stale", "What the step went by has changed meanwhile").detail(why.as_str()).retryable(),
         }
     }
 }

@@ -8,6 +8,8 @@ use sqlx::error::DatabaseError;
 pub enum Error {
     /// A unique, foreign or check constraint, or a value that the column cannot hold: this data will never fit.
     Unfit(String),
+    /// The change was made from a state that has moved on: made anew it may fit.
+    Stale(String),
     /// A deadlock, a serialization failure or a busy database: nothing was changed, the same again may succeed at once.
     Contended(String),
     /// Waited for a lock as long as is allowed.
@@ -29,7 +31,7 @@ impl Error {
     #[must_use]
     pub(super) fn at_commit(error: sqlx::Error) -> Self {
         match Self::from(error) {
-            sure @ (Self::Unfit(_) | Self::Contended(_)) => sure,
+            sure @ (Self::Unfit(_) | Self::Stale(_) | Self::Contended(_)) => sure,
             Self::Unavailable(text) if text.starts_with(DISK_FULL) => Self::Unavailable(text),
             Self::LockTimeout(text) | Self::Unavailable(text) | Self::Unknown(text) | Self::Broken(text) => Self::Unknown(text),
         }
@@ -95,7 +97,7 @@ impl From<Error> for StoreError {
         match error {
             Error::Contended(text) | Error::LockTimeout(text) | Error::Unavailable(text) => Self::Unavailable(text),
             Error::Unknown(text) => Self::Unknown(text),
-            Error::Unfit(text) | Error::Broken(text) => Self::Broken(text),
+            Error::Unfit(text) | Error::Stale(text) | Error::Broken(text) => Self::Broken(text),
         }
     }
 }

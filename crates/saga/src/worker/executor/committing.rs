@@ -1,11 +1,11 @@
 //! An executor's commits: planned, sent until their outcome is known, and planned again without the change that the
-//! database refuses.
+//! database refuses, or that no longer fits what is there.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::super::plan::{News, Plan, plan};
+use super::super::plan::{News, Plan, Unmade, plan};
 use super::{Executor, Lost};
 use crate::Time;
 use crate::machine::{Gate, Launch};
@@ -67,20 +67,23 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     }
                     return Ok(Some((plan, disposition)));
                 }
-                Err(why) => {
-                    tracing::error!(%run, why, "the database refused a commit of this run");
+                Err(unmade) => {
+                    match &unmade {
+                        Unmade::Refused(why) => tracing::error!(%run, why, "the database refused a commit of this run"),
+                        Unmade::Stale(why) => tracing::debug!(%run, why, "a step of this run is to look again"),
+                    }
                     if !news.iter().any(News::has_change) {
                         self.show_stuck(now).await?;
                         return Ok(None);
                     }
-                    news = news.iter().map(|n| n.without_change(&why)).collect();
+                    news = news.iter().map(|n| n.without_change(&unmade)).collect();
                 }
             }
         }
     }
 
-    /// Sends one commit until its outcome is known. `Ok(Ok(requested))`, or `Ok(Err(why))` where it can never succeed.
-    async fn send(&mut self, mut commit: Commit<C>) -> Result<Result<bool, String>, Lost> {
+    /// Sends one commit until its outcome is known. `Ok(Ok(requested))`, or `Ok(Err(_))` where as it is it can never succeed.
+    async fn send(&mut self, mut commit: Commit<C>) -> Result<Result<bool, Unmade>, Lost> {
         let mut pause = Duration::from_millis(20);
         loop {
             if self.lost.is_cancelled() {
@@ -93,7 +96,8 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     return Ok(Ok(requested));
                 }
                 Some(CommitAnswer::Fenced) => return Err(Lost),
-                Some(CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why))) => return Ok(Err(why)),
+                Some(CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why))) => return Ok(Err(Unmade::Refused(why))),
+                Some(CommitAnswer::Stale(why)) => return Ok(Err(Unmade::Stale(why))),
                 Some(CommitAnswer::Failed(error)) => error,
                 None => StoreError::Unavailable("the store did not answer".to_owned()),
             };
