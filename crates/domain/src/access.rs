@@ -220,7 +220,9 @@ pub(crate) fn is_on_account(workspace: &Workspace) -> bool {
         WorkspaceStatus::Provisioning | WorkspaceStatus::Failed => true,
         WorkspaceStatus::Active => false,
         // A failed one has none, deleted or not.
-        WorkspaceStatus::Deleted | WorkspaceStatus::Purging => workspace.status_before == Some(WorkspaceStatus::Failed),
+        WorkspaceStatus::Deleted => workspace.status_before == Some(WorkspaceStatus::Failed),
+        // Its relationships are being taken away; whoever is to see to a purge that is stuck must still be let in.
+        WorkspaceStatus::Purging => true,
     }
 }
 

@@ -38,6 +38,19 @@ pub enum Change {
     ActivateAccount {
         account_id: Uuid,
     },
+    /// Every login of the workspace, and its tokens, are as its freezes of this revision have them. Stale if the revision has
+    /// moved on.
+    FreezesApplied {
+        workspace_id: Uuid,
+        revision: i64,
+        open: bool,
+        /// Whether they have rows or not.
+        backend_workspaces: Vec<Uuid>,
+    },
+    /// All that the workspace had is dropped: its rows go, its own is left blank, its quota is free.
+    PurgeWorkspace {
+        workspace_id: Uuid,
+    },
     /// The run has ended: its closing audit entry, with the journal's digest; and where it did not succeed, `failed` for
     /// what it was to make, its slug freed, its quota freed unless it was abandoned.
     RunEnded {

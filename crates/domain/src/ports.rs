@@ -4,6 +4,7 @@ mod audit_log;
 mod edits;
 mod freezes;
 mod if_match;
+mod logins;
 mod pauses;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ pub use audit_log::*;
 pub use edits::*;
 pub use freezes::*;
 pub use if_match::*;
+pub use logins::*;
 pub use pauses::*;
 
 /// Makes ids; randomness and time are behind it.
@@ -390,6 +392,10 @@ pub trait Backends: Send + Sync + 'static {
     async fn create(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<String, CallError>;
     /// Takes away what `create` may have made, and seals against a late copy of it. Idempotent.
     async fn drop(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError>;
-    /// Proves that the workspace's own credentials open it.
+    /// Proves that the workspace's own credentials open it; refused with the retryable fault `login_frozen` while it is shut.
     async fn login(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError>;
+    /// Opens or shuts the login of what `spec`'s run made, as of a revision of the workspace's freezes. A new one is open,
+    /// as of revision 0. The order is kept with the object: one of an older revision changes nothing, nor does one that
+    /// shuts what the same revision has opened (within a revision freezes only expire).
+    async fn set_login(&self, spec: &BackendSpec, open: bool, revision: i64, stop: &CancellationToken) -> Result<LoginAnswer, CallError>;
 }

@@ -18,6 +18,7 @@ use crate::names::parse_comment;
 use crate::paging::{LIMIT_MAX, Listed};
 use crate::permissions::{Consistency, Object};
 use crate::ports::{NewRequest, Page, RequestAnswer, RunFilter};
+use crate::steps::NEVER_PARKED;
 use crate::workspaces::read::require_sight;
 use crate::{Berth, Caller, Error, accounts};
 use verbs::{Folded, Permitted, VERBS, is_operators, word};
@@ -229,8 +230,10 @@ async fn hand_over(
     let new = NewRequest {
         id: berth.ids.within(run.account_id),
         run: run.id,
-        // Leaving is always allowed; going on is a change like others.
-        gate: run.workspace_id.filter(|_| matches!(verb, Verb::Retry | Verb::Skip)),
+        // Leaving is always allowed; going on is a change like others, but for runs that no freeze holds back.
+        gate: run
+            .workspace_id
+            .filter(|_| matches!(verb, Verb::Retry | Verb::Skip) && !NEVER_PARKED.contains(&run.definition.name.as_str())),
         verb,
         step,
         actor: caller.principal,

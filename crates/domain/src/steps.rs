@@ -5,13 +5,17 @@
 
 mod activate_account;
 mod activate_workspace;
+mod apply_freezes;
 mod create_backend_workspace;
 mod create_environments;
 #[cfg(test)]
 mod fakes;
 mod faults;
+mod forget_workspace;
 mod grant;
 pub mod input;
+mod purge_backend_workspace;
+mod purge_relationships;
 mod verify_access;
 mod verify_account_access;
 mod write_account_relationships;
@@ -28,17 +32,32 @@ use uuid::Uuid;
 use crate::Change;
 use crate::change::Subject;
 use crate::permissions::Permissions;
-use crate::ports::Backends;
+use crate::ports::{Backends, FreezeSets, Tokens};
 
 /// The definition files of Berth's sagas: name and text. A released file is never edited.
 pub const DEFINITIONS: &[(&str, &str)] = &[
+    ("sagas/apply-freezes.v1.yaml", include_str!("../../../sagas/apply-freezes.v1.yaml")),
     ("sagas/create-account.v1.yaml", include_str!("../../../sagas/create-account.v1.yaml")),
     ("sagas/create-workspace.v1.yaml", include_str!("../../../sagas/create-workspace.v1.yaml")),
+    ("sagas/purge-workspace.v1.yaml", include_str!("../../../sagas/purge-workspace.v1.yaml")),
 ];
+
+/// Sagas that a freeze does not hold back: the one that carries it out, and the one that ends a workspace.
+pub const NEVER_PARKED: &[&str] = &["apply-freezes", "purge-workspace"];
+
+/// The outside that steps work on.
+#[derive(Clone)]
+pub struct Outside {
+    pub permissions: Arc<dyn Permissions>,
+    pub backends: Arc<dyn Backends>,
+    pub freezes: Arc<dyn FreezeSets>,
+    pub tokens: Arc<dyn Tokens>,
+}
 
 /// The code that [`DEFINITIONS`] name.
 #[must_use]
-pub fn all(permissions: &Arc<dyn Permissions>, backends: &Arc<dyn Backends>) -> Vec<Arc<dyn Step<Change>>> {
+pub fn all(outside: &Outside) -> Vec<Arc<dyn Step<Change>>> {
+    let Outside { permissions, backends, freezes, tokens } = outside;
     vec![
         Arc::new(create_environments::CreateEnvironments),
         Arc::new(create_backend_workspace::CreateBackendWorkspace { backends: backends.clone() }),
@@ -48,6 +67,10 @@ pub fn all(permissions: &Arc<dyn Permissions>, backends: &Arc<dyn Backends>) -> 
         Arc::new(write_account_relationships::WriteAccountRelationships { permissions: permissions.clone() }),
         Arc::new(verify_account_access::VerifyAccountAccess { permissions: permissions.clone() }),
         Arc::new(activate_account::ActivateAccount),
+        Arc::new(apply_freezes::ApplyFreezes { freezes: freezes.clone(), backends: backends.clone(), tokens: tokens.clone() }),
+        Arc::new(purge_backend_workspace::PurgeBackendWorkspace { backends: backends.clone() }),
+        Arc::new(purge_relationships::PurgeRelationships { permissions: permissions.clone() }),
+        Arc::new(forget_workspace::ForgetWorkspace),
     ]
 }
 
@@ -69,14 +92,17 @@ pub fn on_end(run: RunId, input: &Value, ending: Ending) -> Option<Change> {
 mod tests {
     use serde_json::json;
 
-    use super::fakes::{Backends, Permissions};
+    use super::fakes::{Backends, Freezes, Permissions, Tokens};
     use super::*;
 
     #[test]
     fn every_definition_binds_to_the_registered_code() {
-        let permissions: Arc<dyn crate::permissions::Permissions> = Arc::new(Permissions::default());
-        let backends: Arc<dyn crate::ports::Backends> = Arc::new(Backends::default());
-        let steps = all(&permissions, &backends);
+        let steps = all(&Outside {
+            permissions: Arc::new(Permissions::default()),
+            backends: Arc::new(Backends::default()),
+            freezes: Arc::new(Freezes::default()),
+            tokens: Arc::new(Tokens::default()),
+        });
         let mut registry = saga::Registry::default();
         for (file, text) in DEFINITIONS {
             let definition = saga::definition::load(file, text).unwrap();

@@ -3,10 +3,13 @@
 //! A change that does not find what it is to change is refused like a violated constraint: the engine shows the run as
 //! stuck instead of going on with a workspace that is not there.
 
+pub(crate) mod logins;
+pub(crate) mod purge;
+
 use std::collections::BTreeMap;
 
 use domain::Change;
-use domain::audit::{Draft, Target};
+use domain::audit::Draft;
 use domain::change::{NewEnvironment, Subject};
 use domain::ids::{bucket, within};
 use saga::journal::Ending;
@@ -15,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::db::{Error, Tx};
+use crate::freezes::apply;
 use crate::{audit, heads, provisioning_runs, words};
 
 crate::statements! {
@@ -62,29 +66,47 @@ pub(crate) fn subject(change: &Change) -> Option<Subject> {
         Change::InsertEnvironments { workspace_id, .. }
         | Change::DeleteEnvironments { workspace_id }
         | Change::InsertBackendWorkspace { workspace_id, .. }
-        | Change::ActivateWorkspace { workspace_id } => Some(Subject::Workspace(*workspace_id)),
+        | Change::ActivateWorkspace { workspace_id }
+        | Change::FreezesApplied { workspace_id, .. }
+        | Change::PurgeWorkspace { workspace_id } => Some(Subject::Workspace(*workspace_id)),
         Change::ActivateAccount { account_id } => Some(Subject::Account(*account_id)),
         Change::KeepPermissionsToken { subject, .. } | Change::RunEnded { subject, .. } => Some(*subject),
         Change::DeleteBackendWorkspace { .. } => None,
     }
 }
 
-/// The part of a run's end that happens under the head row's lock.
+/// The part of a change that happens under the head row's lock.
 #[derive(Debug)]
-pub(crate) struct Closing {
-    run: RunId,
-    subject: Subject,
-    ending: Ending,
-    entry: Draft,
+pub(crate) enum Closing {
+    Ended {
+        run: RunId,
+        subject: Subject,
+        ending: Ending,
+        entry: Box<Draft>,
+    },
+    /// A workspace that held quota is gone.
+    Freed {
+        account_id: Uuid,
+    },
+    /// The workspace's freezes are to be carried out once more.
+    Carry {
+        account_id: Uuid,
+        workspace: Uuid,
+        /// By the run that is at it.
+        alive: Option<RunId>,
+    },
 }
 
 impl Closing {
     pub(crate) fn account_id(&self) -> Uuid {
-        self.entry.account_id
+        match self {
+            Self::Ended { entry, .. } => entry.account_id,
+            Self::Freed { account_id } | Self::Carry { account_id, .. } => *account_id,
+        }
     }
 }
 
-/// Applies all of `change` but what needs the head row; a run's end gives that back.
+/// Applies all of `change` but what needs the head row; that is given back.
 pub(crate) async fn apply(tx: &mut Tx, run: RunId, change: &Change, now: Time) -> Result<Option<Closing>, Error> {
     match change {
         Change::InsertEnvironments { workspace_id, environments } => {
@@ -127,43 +149,63 @@ pub(crate) async fn apply(tx: &mut Tx, run: RunId, change: &Change, now: Time) -
         Change::ActivateAccount { account_id } => {
             found(tx.query(&ACTIVATE_ACCOUNT).bind(bucket(*account_id)).bind(*account_id).bind(now).execute().await?, change)?;
         }
+        Change::FreezesApplied { workspace_id, revision, open, backend_workspaces } => {
+            logins::carried(tx, *workspace_id, *revision, *open, backend_workspaces).await?;
+        }
+        Change::PurgeWorkspace { workspace_id } => {
+            return Ok(purge::purge(tx, *workspace_id, now).await?.map(|account_id| Closing::Freed { account_id }));
+        }
         Change::RunEnded { run: ended, subject, ending } => {
             if *ended != run {
                 return Err(Error::Unfit(format!("run {run} may not end run {ended}")));
             }
-            return Ok(Some(Closing {
-                run,
-                subject: *subject,
-                ending: *ending,
-                entry: closing_entry(tx, run, *subject, *ending, now).await?,
-            }));
+            let entry = Box::new(closing_entry(tx, run, *subject, *ending, now).await?);
+            return Ok(Some(Closing::Ended { run, subject: *subject, ending: *ending, entry }));
         }
     }
     Ok(None)
 }
 
-/// Ends runs of one account: audit entries, statuses, and the quota they free.
+/// What is left to do of one account's changes: audit entries, statuses, and the quota they free.
 pub(crate) async fn close(tx: &mut Tx, account: Uuid, closings: Vec<Closing>, now: Time) -> Result<(), Error> {
     let mut head = heads::lock_known(tx, account).await?;
     for closing in closings {
-        if closing.ending != Ending::Succeeded {
-            match closing.subject {
-                Subject::Workspace(id) => {
-                    let holds_quota = closing.ending == Ending::Abandoned;
-                    let failed = tx.query(&FAIL_WORKSPACE).bind(bucket(id)).bind(id).bind(holds_quota).bind(now).bind(closing.run.0);
-                    if failed.execute().await? == 1 {
-                        tx.query(&DELETE_ALIASES).bind(bucket(id)).bind(id).execute().await?;
-                        head.live -= i64::from(!holds_quota);
-                    }
-                }
-                Subject::Account(id) => {
-                    tx.query(&FAIL_ACCOUNT).bind(bucket(id)).bind(id).bind(now).bind(closing.run.0).execute().await?;
+        match closing {
+            Closing::Freed { .. } => head.live -= 1,
+            Closing::Carry { workspace, alive, .. } => {
+                let run = apply::apply(tx, &mut head, workspace, alive, None).await?;
+                if alive.is_none() {
+                    let entry = started_entry(account, workspace, run, now);
+                    audit::append(tx, &mut head, &entry).await?;
                 }
             }
+            Closing::Ended { run, subject, ending, entry } => {
+                if ending != Ending::Succeeded {
+                    head.live -= fail(tx, run, subject, ending, now).await?;
+                }
+                audit::append(tx, &mut head, &entry).await?;
+            }
         }
-        audit::append(tx, &mut head, &closing.entry).await?;
     }
     heads::save(tx, &head).await
+}
+
+/// What a run was to make has failed, if it was to make anything; answers how much quota that frees.
+async fn fail(tx: &mut Tx, run: RunId, subject: Subject, ending: Ending, now: Time) -> Result<i64, Error> {
+    match subject {
+        Subject::Workspace(id) => {
+            let holds_quota = ending == Ending::Abandoned;
+            let failed = tx.query(&FAIL_WORKSPACE).bind(bucket(id)).bind(id).bind(holds_quota).bind(now).bind(run.0);
+            if failed.execute().await? == 1 {
+                tx.query(&DELETE_ALIASES).bind(bucket(id)).bind(id).execute().await?;
+                return Ok(i64::from(!holds_quota));
+            }
+        }
+        Subject::Account(id) => {
+            tx.query(&FAIL_ACCOUNT).bind(bucket(id)).bind(id).bind(now).bind(run.0).execute().await?;
+        }
+    }
+    Ok(0)
 }
 
 async fn insert_environment(tx: &mut Tx, workspace: Uuid, environment: &NewEnvironment, now: Time) -> Result<(), Error> {
@@ -192,27 +234,20 @@ async fn closing_entry(tx: &mut Tx, run: RunId, subject: Subject, ending: Ending
         Subject::Workspace(id) => ("workspace", id),
         Subject::Account(id) => ("account", id),
     };
+    let workspace = matches!(subject, Subject::Workspace(_)).then_some(id);
+    let entry = Draft::with_id(new_id(account_id, now), account_id, workspace, "provisioning_run.end");
     Ok(Draft {
-        id: new_id(account_id, now),
-        account_id,
-        workspace_id: matches!(subject, Subject::Workspace(_)).then_some(id),
-        actor: None,
-        credential_id: None,
-        source_ip: None,
-        user_agent: None,
-        action: "run.end".to_owned(),
-        targets: vec![Target { kind: "run".to_owned(), id: run.0 }, Target { kind: kind.to_owned(), id }],
-        outcome: words::spell(ending),
-        problem_type: None,
         request_id: trace.get("request_id").cloned(),
         trace_id: trace.get("traceparent").and_then(|t| t.split('-').nth(1)).map(str::to_owned),
-        run_id: Some(run),
-        step: None,
-        before: None,
-        after: None,
-        reason: None,
         journal_sha256: Some(journal_digest(tx, run).await?),
+        ..entry.target("provisioning_run", run.0).target(kind, id).outcome(&words::spell(ending)).run(run)
     })
+}
+
+/// The entry of a run that Berth starts by itself.
+fn started_entry(account: Uuid, workspace: Uuid, run: RunId, now: Time) -> Draft {
+    let entry = Draft::with_id(new_id(account, now), account, Some(workspace), "provisioning_run.start");
+    entry.target("provisioning_run", run.0).target("workspace", workspace).run(run)
 }
 
 async fn journal_digest(tx: &mut Tx, run: RunId) -> Result<String, Error> {

@@ -50,6 +50,8 @@ pub fn statements() -> Vec<&'static db::Statement> {
         audit::STATEMENTS,
         audit::search::STATEMENTS,
         changes::STATEMENTS,
+        changes::logins::STATEMENTS,
+        changes::purge::STATEMENTS,
         db::STATEMENTS,
         freezes::STATEMENTS,
         freezes::apply::STATEMENTS,

@@ -3,17 +3,18 @@
 //! A batch is one transaction whose members succeed or are fenced one by one. If a member does not fit, or is
 //! stale, the batch is halved until that one stands alone, and only it is told so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::ids::bucket;
 use domain::{Change, change::Subject};
 use saga::ports::{Commit, CommitAnswer, Disposition};
-use saga::{RunId, StoreError, Time};
+use saga::{Event, Record, RunId, StoreError, Time};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::changes::{self, Closing};
 use crate::db::{Db, Error, Keys, Rank, Tx};
+use crate::freezes::apply;
 use crate::{Store, provisioning_runs, words};
 
 crate::statements! {
@@ -30,12 +31,21 @@ crate::statements! {
          order by a.id",
     );
     LOCK_RUNS = split(
-        "select r.id, r.epoch, r.terminal from provisioning_runs r
+        "select r.id, r.epoch, r.terminal, r.parked, r.account_id, r.workspace_id from provisioning_runs r
          join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.id
          order by r.id for update of r",
-        "select r.id, r.epoch, r.terminal from json_each($1) k
+        "select r.id, r.epoch, r.terminal, r.parked, r.account_id, r.workspace_id from json_each($1) k
          join provisioning_runs r on r.bucket = k.value->>'bucket' and r.id = unhex(k.value->>'id')
          order by r.id",
+    );
+    // Of workspaces that are locked, so that no other comes to life meanwhile.
+    CARRIERS = split(
+        "select r.id from provisioning_runs r
+         join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.workspace_id
+         where not r.exclusive and not r.terminal",
+        "select r.id from json_each($1) k
+         join provisioning_runs r on r.bucket = k.value->>'bucket' and r.workspace_id = unhex(k.value->>'id')
+         where not r.exclusive and not r.terminal",
     );
     JOURNAL = split(
         "insert into run_journal (bucket, run_id, seq, at, event)
@@ -86,25 +96,51 @@ impl Store {
     }
 }
 
-/// One transaction: all members that are not fenced, or an error and none.
+/// A member's run as it is locked.
+struct Locked {
+    epoch: i64,
+    account: Uuid,
+    /// Of a run that a freeze has parked.
+    parked_on: Option<Uuid>,
+}
+
+/// What one transaction came to.
+enum Part {
+    Done(Vec<CommitAnswer>),
+    /// Nothing was changed: these workspaces must be locked before the runs.
+    Wants(BTreeSet<Uuid>),
+}
+
 async fn commit_part(db: &Db, part: &[Commit<Change>]) -> Result<Vec<CommitAnswer>, Error> {
-    let mut tx = db.write().await?;
-    lock_subjects(&mut tx, part).await?;
-    tx.locks(Rank::Run);
-    let mut epochs: HashMap<Uuid, i64> = HashMap::new();
-    for row in tx.query(&LOCK_RUNS).bind(Keys::new(part.iter().map(|c| c.run.0))).fetch_all().await? {
-        if !row.get::<bool>("terminal")? {
-            epochs.insert(row.get("id")?, row.get("epoch")?);
+    let mut carried = BTreeSet::new();
+    loop {
+        match try_part(db, part, &carried).await? {
+            Part::Done(answers) => return Ok(answers),
+            Part::Wants(more) => carried.extend(more),
         }
+    }
+}
+
+/// One transaction: all members that are not fenced, or an error and none. The workspaces in `carried` are locked with those
+/// that the changes are about, because the freezes of a parked run's workspace are to be carried out once more.
+async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) -> Result<Part, Error> {
+    let mut tx = db.write().await?;
+    let subjects = lock_subjects(&mut tx, part, carried).await?;
+    let runs = lock_runs(&mut tx, part, carried).await?;
+    let ends_parked = |member: &Commit<Change>| runs.get(&member.run.0)?.parked_on.filter(|_| member.records.iter().any(ends_forward));
+    let wants: BTreeSet<Uuid> = part.iter().filter_map(ends_parked).filter(|workspace| !subjects.contains(workspace)).collect();
+    if !wants.is_empty() {
+        tx.rollback().await?;
+        return Ok(Part::Wants(wants));
     }
     let now = tx.now().await?;
     let mut answers = Vec::with_capacity(part.len());
     let mut closings: BTreeMap<Uuid, Vec<Closing>> = BTreeMap::new();
     for member in part {
-        if epochs.get(&member.run.0) != Some(&member.epoch) {
+        let Some(run) = runs.get(&member.run.0).filter(|run| run.epoch == member.epoch) else {
             answers.push(CommitAnswer::Fenced);
             continue;
-        }
+        };
         if member.resent && was_applied(&mut tx, member).await? {
             // Whether requests are left is not known from here: the owner looks.
             answers.push(CommitAnswer::Committed { now, requested: true });
@@ -116,6 +152,12 @@ async fn commit_part(db: &Db, part: &[Commit<Change>]) -> Result<Vec<CommitAnswe
                 closings.entry(closing.account_id()).or_default().push(closing);
             }
         }
+        if let Some(workspace) = ends_parked(member) {
+            // What the attempt may have made came after the freeze was carried out, or did not: only doing it again tells.
+            apply::raise_quietly(&mut tx, workspace).await?;
+            let alive = apply::hold(&mut tx, run.account, workspace, None, &Value::Null).await?;
+            closings.entry(run.account).or_default().push(Closing::Carry { account_id: run.account, workspace, alive });
+        }
         let requested = update(&mut tx, member, now).await?;
         answers.push(CommitAnswer::Committed { now, requested });
     }
@@ -124,16 +166,46 @@ async fn commit_part(db: &Db, part: &[Commit<Change>]) -> Result<Vec<CommitAnswe
         changes::close(&mut tx, account, closings, now).await?;
     }
     tx.commit().await?;
-    Ok(answers)
+    Ok(Part::Done(answers))
 }
 
-/// Locks the workspaces and accounts that the batch's changes are about: before the runs, as everywhere.
-async fn lock_subjects(tx: &mut Tx, part: &[Commit<Change>]) -> Result<(), Error> {
-    let mut workspaces = Vec::new();
+/// The record tells how a forward attempt ended, whichever way.
+fn ends_forward(record: &Record) -> bool {
+    matches!(record.event, Event::StepSucceeded { .. } | Event::StepFailed { .. } | Event::StepUnknown { .. } | Event::StepRefused { .. })
+}
+
+/// Locks the members' runs, and those that carry the freezes of the workspaces in `carried`: in one order, as everywhere.
+/// Returns those that have not ended.
+async fn lock_runs(tx: &mut Tx, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, Locked>, Error> {
+    tx.locks(Rank::Run);
+    let mut ids: Vec<Uuid> = part.iter().map(|c| c.run.0).collect();
+    if !carried.is_empty() {
+        for row in tx.query(&CARRIERS).bind(Keys::new(carried.iter().copied())).fetch_all().await? {
+            ids.push(row.get("id")?);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    let mut runs = HashMap::new();
+    for row in tx.query(&LOCK_RUNS).bind(Keys::new(ids)).fetch_all().await? {
+        if !row.get::<bool>("terminal")? {
+            let workspace: Option<Uuid> = row.get("workspace_id")?;
+            let parked: bool = row.get("parked")?;
+            let locked = Locked { epoch: row.get("epoch")?, account: row.get("account_id")?, parked_on: workspace.filter(|_| parked) };
+            runs.insert(row.get("id")?, locked);
+        }
+    }
+    Ok(runs)
+}
+
+/// Locks the workspaces and accounts that the batch's changes are about, and those in `carried`: before the runs, as
+/// everywhere. Returns the workspaces.
+async fn lock_subjects(tx: &mut Tx, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>, Error> {
+    let mut workspaces = carried.clone();
     let mut accounts = Vec::new();
     for change in part.iter().flat_map(|member| &member.changes) {
         match changes::subject(change) {
-            Some(Subject::Workspace(id)) => workspaces.push(id),
+            Some(Subject::Workspace(id)) => drop(workspaces.insert(id)),
             Some(Subject::Account(id)) => accounts.push(id),
             None => {}
         }
@@ -143,9 +215,9 @@ async fn lock_subjects(tx: &mut Tx, part: &[Commit<Change>]) -> Result<(), Error
         tx.query(&LOCK_ACCOUNTS).bind(Keys::new(accounts)).fetch_all().await?;
     }
     if !workspaces.is_empty() {
-        tx.query(&LOCK_WORKSPACES).bind(Keys::new(workspaces)).fetch_all().await?;
+        tx.query(&LOCK_WORKSPACES).bind(Keys::new(workspaces.iter().copied())).fetch_all().await?;
     }
-    Ok(())
+    Ok(workspaces)
 }
 
 /// Under the run's lock, so that it cannot land any more.

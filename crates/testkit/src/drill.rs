@@ -4,6 +4,7 @@
 //! done to a saga, [`Stage`] does it, one drill after the other in one database with a bystander in it, so that after each
 //! drill the world can be compared whole.
 
+mod asking;
 mod cases;
 mod control;
 mod engine;

@@ -4,5 +4,7 @@
 //! Faults are not injected here but around the steps (`drill`): what is faked is a platform that works.
 
 mod backends;
+mod permissions;
 
 pub use backends::FakeBackends;
+pub use permissions::RememberedWrites;

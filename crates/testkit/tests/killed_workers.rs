@@ -12,11 +12,12 @@ use std::time::Duration;
 use domain::berth::{Region, Reply, Settings};
 use domain::model::{AccountStatus, TenancyModel};
 use domain::permissions::{Object, Permissions, Relationship, Update};
-use domain::ports::{BackendSpec, Backends, CallError, Ids, Page, RunFilter, Wake};
+use domain::ports::{BackendSpec, Backends, CallError, Ids, LoginAnswer, Page, RunFilter, Wake};
 use domain::workspaces::create::{self, Request};
 use domain::{Berth, Caller, Change, PrincipalKind};
 use providers::backends::{Faulty, Local, Rates};
 use providers::permissions::Embedded;
+use providers::tokens::NoTokens;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use saga::journal::Ending;
@@ -75,6 +76,9 @@ impl Backends for Shared {
     async fn login(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError> {
         self.0.login(spec, stop).await
     }
+    async fn set_login(&self, spec: &BackendSpec, open: bool, revision: i64, stop: &CancellationToken) -> Result<LoginAnswer, CallError> {
+        self.0.set_login(spec, open, revision, stop).await
+    }
 }
 
 /// Everything but the workers.
@@ -86,8 +90,8 @@ struct Installation {
     operator: Relationship,
 }
 
-fn registry(permissions: &Arc<dyn Permissions>, backends: &Arc<dyn Backends>) -> Arc<Registry<Change>> {
-    let steps = domain::steps::all(permissions, backends);
+fn registry(outside: &domain::steps::Outside) -> Arc<Registry<Change>> {
+    let steps = domain::steps::all(outside);
     let mut registry = Registry::default();
     for (file, text) in domain::steps::DEFINITIONS {
         let mut definition = saga::definition::load(file, text).unwrap().scaled(0.02);
@@ -124,7 +128,12 @@ impl Installation {
             principals: port.clone(),
             pauses: port.clone(),
             health: port,
-            sagas: registry(&permissions, &backends),
+            sagas: registry(&domain::steps::Outside {
+                permissions: permissions.clone(),
+                backends,
+                freezes: Arc::new(store.clone()),
+                tokens: Arc::new(NoTokens),
+            }),
             permissions,
             ids,
             wake: Arc::new(NoWake),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use domain::ports::{BackendSpec, Backends, CallError};
+use domain::ports::{BackendSpec, Backends, CallError, LoginAnswer};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -59,5 +59,9 @@ impl Backends for Platform {
 
     async fn login(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
         Ok(())
+    }
+
+    async fn set_login(&self, _: &BackendSpec, _: bool, _: i64, _: &CancellationToken) -> Result<LoginAnswer, CallError> {
+        Ok(LoginAnswer::Set)
     }
 }

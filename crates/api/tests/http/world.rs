@@ -15,7 +15,7 @@ use domain::audit::{Draft, Entry};
 use domain::berth::{Region, Settings};
 use domain::model::{Membership, Role, Scope};
 use domain::permissions::{Object, Permissions, Relationship, Update};
-use domain::ports::{Backends, Ids, Wake};
+use domain::ports::{Ids, Wake};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::{HeaderMap, Request, StatusCode};
 use saga::worker::{Handle, Options, Worker};
@@ -99,8 +99,12 @@ impl World {
         let store = Arc::new(db.store());
         let permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
         let platform = Arc::new(Platform::open());
-        let backends: Arc<dyn Backends> = platform.clone();
-        let steps = domain::steps::all(&permissions, &backends);
+        let steps = domain::steps::all(&domain::steps::Outside {
+            permissions: permissions.clone(),
+            backends: platform.clone(),
+            freezes: store.clone(),
+            tokens: Arc::new(providers::tokens::NoTokens),
+        });
         let mut registry: Registry<Change> = Registry::default();
         for (file, text) in domain::steps::DEFINITIONS {
             registry.add(saga::definition::load(file, text).unwrap(), &steps, domain::steps::on_end).unwrap();

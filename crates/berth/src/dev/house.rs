@@ -9,6 +9,7 @@ use domain::ports::{Backends, Wake};
 use domain::{Berth, Change};
 use providers::backends::{Faulty, Local, Rates};
 use providers::permissions::Embedded;
+use providers::tokens::NoTokens;
 use saga::Registry;
 use saga::worker::{Options, Worker};
 use store::{Db, MigrateError, Store};
@@ -57,7 +58,12 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
     let permissions: Arc<dyn Permissions> = Arc::new(Embedded::new(tuples));
     let backends: Arc<dyn Backends> = backends(config, folder)?;
 
-    let steps = domain::steps::all(&permissions, &backends);
+    let steps = domain::steps::all(&domain::steps::Outside {
+        permissions: permissions.clone(),
+        backends,
+        freezes: Arc::new(store.clone()),
+        tokens: Arc::new(NoTokens),
+    });
     let mut registry = Registry::default();
     for definition in definitions {
         registry

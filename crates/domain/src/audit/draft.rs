@@ -26,8 +26,14 @@ impl Draft {
     /// An entry about what Berth does by itself, such as ending a run.
     #[must_use]
     pub fn by_berth(ids: &dyn Ids, account: Uuid, workspace: Option<Uuid>, action: &str) -> Self {
+        Self::with_id(ids.within(account), account, workspace, action)
+    }
+
+    /// As [`Draft::by_berth`], under an id that was made elsewhere.
+    #[must_use]
+    pub fn with_id(id: Uuid, account: Uuid, workspace: Option<Uuid>, action: &str) -> Self {
         Self {
-            id: ids.within(account),
+            id,
             account_id: account,
             workspace_id: workspace,
             actor: None,

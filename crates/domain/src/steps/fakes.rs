@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
-use saga::{Attempt, CancellationToken, Fault, RunId};
+use saga::{Attempt, CancellationToken, Fault, RunId, StoreError};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::input::{CreateAccountInput, CreateWorkspaceInput, EnvironmentInput};
+use super::input::{CreateAccountInput, CreateWorkspaceInput, EnvironmentInput, PurgeWorkspaceInput};
 use crate::model::{EnvironmentName, TenancyModel};
 use crate::permissions::{Check, Consistency, Filter, Object, PermissionsError, Precondition, Relationship, Update};
-use crate::ports::{BackendSpec, CallError};
+use crate::ports::{BackendSpec, CallError, FreezeSet, LoginAnswer, login_frozen};
 use crate::{Principal, PrincipalKind};
 
 /// The answer of a future that has nothing to wait for: these fakes are always ready.
@@ -66,6 +66,11 @@ pub fn workspace_input() -> CreateWorkspaceInput {
             environment(EnvironmentName::Prod, 2),
         ],
     }
+}
+
+/// Of the workspace of [`workspace_input`], made by run 1.
+pub fn purge_input() -> PurgeWorkspaceInput {
+    PurgeWorkspaceInput::of(RunId(Uuid::from_u128(1)), workspace_input())
 }
 
 pub fn account_input() -> CreateAccountInput {
@@ -181,10 +186,17 @@ impl crate::permissions::Permissions for Permissions {
 pub struct Backends {
     /// By id the key that made it; `None` is a seal.
     objects: Mutex<BTreeMap<Uuid, Option<String>>>,
+    /// Orders about logins: revision, and whether it opens.
+    logins: Mutex<BTreeMap<Uuid, (i64, bool)>>,
     loss: Mutex<Option<Loss>>,
 }
 
 impl Backends {
+    /// The order that the login bears; `None` for one that never got one.
+    pub fn login_of(&self, id: Uuid) -> Option<(i64, bool)> {
+        self.logins.lock().unwrap().get(&id).copied()
+    }
+
     pub fn lose(&self, loss: Loss) {
         *self.loss.lock().unwrap() = Some(loss);
     }
@@ -227,8 +239,70 @@ impl crate::ports::Backends for Backends {
 
     async fn login(&self, spec: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
         self.call(|objects| match objects.get(&spec.id) {
+            Some(Some(_)) if self.login_of(spec.id).is_some_and(|(_, open)| !open) => Err(CallError::Failed(login_frozen())),
             Some(Some(_)) => Ok(()),
             _ => Err(CallError::Failed(Fault::new("login_failed", "There is nothing to log in to"))),
         })
+    }
+
+    async fn set_login(&self, spec: &BackendSpec, open: bool, revision: i64, _: &CancellationToken) -> Result<LoginAnswer, CallError> {
+        self.call(|objects| {
+            if !matches!(objects.get(&spec.id), Some(Some(_))) {
+                return Ok(LoginAnswer::Absent);
+            }
+            let mut logins = self.logins.lock().unwrap();
+            let stands = logins.entry(spec.id).or_insert((0, true));
+            if (revision, open) < *stands {
+                return Ok(LoginAnswer::NewerStands);
+            }
+            *stands = (revision, open);
+            Ok(LoginAnswer::Set)
+        })
+    }
+}
+
+/// The set of the one workspace that a test is about.
+#[derive(Default)]
+pub struct Freezes {
+    set: Mutex<Option<FreezeSet>>,
+    broken: Mutex<bool>,
+}
+
+impl Freezes {
+    pub fn set(&self, set: Option<FreezeSet>) {
+        *self.set.lock().unwrap() = set;
+    }
+
+    /// The next read fails.
+    pub fn break_down(&self) {
+        *self.broken.lock().unwrap() = true;
+    }
+}
+
+#[async_trait]
+impl crate::ports::FreezeSets for Freezes {
+    async fn current(&self, _: Uuid) -> Result<Option<FreezeSet>, StoreError> {
+        if std::mem::take(&mut *self.broken.lock().unwrap()) {
+            return Err(StoreError::Unavailable("down".to_owned()));
+        }
+        Ok(self.set.lock().unwrap().clone())
+    }
+}
+
+/// Remembers what was ordered last: workspace, frozen, revision.
+#[derive(Default)]
+pub struct Tokens(Mutex<Option<(Uuid, bool, i64)>>);
+
+impl Tokens {
+    pub fn last(&self) -> Option<(Uuid, bool, i64)> {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl crate::ports::Tokens for Tokens {
+    async fn set_frozen(&self, workspace: Uuid, frozen: bool, revision: i64) -> Result<(), CallError> {
+        *self.0.lock().unwrap() = Some((workspace, frozen, revision));
+        Ok(())
     }
 }

@@ -1,11 +1,13 @@
 //! What the runs of Berth's sagas are created with: every id that a run will make is fixed here, before its first effect.
 
+use saga::RunId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Principal;
 use crate::model::{EnvironmentName, Role, TenancyModel};
 use crate::permissions::{Object, Relationship};
+use crate::ports::BackendSpec;
 
 /// Of `create-workspace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,18 @@ pub struct EnvironmentInput {
     pub name: EnvironmentName,
     pub is_default: bool,
     pub backend_workspace_id: Uuid,
+}
+
+/// Of `purge-workspace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeWorkspaceInput {
+    pub workspace_id: Uuid,
+    pub account_id: Uuid,
+    pub region: String,
+    /// The run that made what is to be dropped, whose marks it bears.
+    pub made_by: RunId,
+    /// As that run's input has them.
+    pub environments: Vec<EnvironmentInput>,
 }
 
 /// Of `create-account`.
@@ -55,6 +69,32 @@ impl CreateWorkspaceInput {
         .into_iter()
         .chain(environments)
         .collect()
+    }
+}
+
+impl CreateWorkspaceInput {
+    /// What the run `made_by` with this input may have made on its backend: to be addressed, not to be made.
+    #[must_use]
+    pub fn backends(&self, made_by: RunId) -> Vec<BackendSpec> {
+        let spec = |environment: &EnvironmentInput| BackendSpec {
+            id: environment.backend_workspace_id,
+            workspace_id: self.workspace_id,
+            environment_id: environment.id,
+            environment: environment.name,
+            region: self.region.clone(),
+            run: made_by,
+            key: made_by.to_string(),
+        };
+        self.environments.iter().map(spec).collect()
+    }
+}
+
+impl PurgeWorkspaceInput {
+    /// Of a workspace whose backends were made by the run `made_by` with the input `made_with`.
+    #[must_use]
+    pub fn of(made_by: RunId, made_with: CreateWorkspaceInput) -> Self {
+        let CreateWorkspaceInput { workspace_id, account_id, region, environments, .. } = made_with;
+        Self { workspace_id, account_id, region, made_by, environments }
     }
 }
 

@@ -2,6 +2,7 @@
 //! each backend workspace's own credentials open it. It only reads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use saga::{Attempt, Fault, Outcome, Step, UndoOutcome};
@@ -12,7 +13,9 @@ use super::faults::Stop;
 use super::input::CreateWorkspaceInput;
 use crate::Change;
 use crate::permissions::{Check, Consistency, Object, Permissions};
-use crate::ports::Backends;
+use crate::ports::{Backends, CallError, login_frozen};
+
+const LOGIN_FROZEN_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) struct VerifyAccess {
     pub permissions: Arc<dyn Permissions>,
@@ -42,6 +45,15 @@ pub(super) async fn all_hold(permissions: &dyn Permissions, attempt: &Attempt, c
         .into())
 }
 
+/// A login that a freeze has shut proves nothing against it: no attempt, and the budget is not spent on waiting. Right after
+/// an unfreeze the run goes on while logins are still being opened.
+fn wait_for_unfreeze(error: CallError) -> Stop {
+    match error {
+        CallError::Failed(fault) if fault == login_frozen() => Stop::Refused { retry_after: LOGIN_FROZEN_WAIT },
+        error => error.into(),
+    }
+}
+
 impl VerifyAccess {
     async fn verify(&self, attempt: &Attempt) -> Result<(), Stop> {
         let input: CreateWorkspaceInput = attempt.input()?;
@@ -51,7 +63,7 @@ impl VerifyAccess {
         let checks: Vec<_> = std::iter::once(check(Object::workspace(input.workspace_id), "administer")).chain(environments).collect();
         all_hold(&*self.permissions, attempt, &checks).await?;
         for environment in &input.environments {
-            self.backends.login(&spec(attempt, &input, environment), &attempt.cancelled).await?;
+            self.backends.login(&spec(attempt, &input, environment), &attempt.cancelled).await.map_err(wait_for_unfreeze)?;
         }
         Ok(())
     }
@@ -145,6 +157,19 @@ mod tests {
         let input = fakes::workspace_input();
         ready(crate::ports::Backends::drop(&*w.backends, &spec(&w.attempt, &input, &input.environments[2]), &w.attempt.cancelled)).unwrap();
         assert_eq!(fault(ready(w.step.run(&w.attempt))).r#type, "login_failed");
+    }
+
+    #[test]
+    fn a_login_that_a_freeze_has_shut_is_waited_for_without_counting() {
+        let w = complete();
+        let input = fakes::workspace_input();
+        let dev = spec(&w.attempt, &input, &input.environments[0]);
+        for (open, revision) in [(false, 1), (true, 2)] {
+            ready(w.backends.set_login(&dev, open, revision, &w.attempt.cancelled)).unwrap();
+            let outcome = ready(w.step.run(&w.attempt));
+            assert_eq!(matches!(outcome, Outcome::Succeeded { .. }), open);
+            assert_eq!(matches!(outcome, Outcome::Refused { .. }), !open);
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ use domain::model::*;
 use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::*;
 use domain::{Berth, Caller, Principal, PrincipalKind, ids, steps};
-use saga::{CancellationToken, DefinitionId, Registry, RunId, StoreError, Time};
+use saga::{DefinitionId, Registry, RunId, StoreError, Time};
 use uuid::Uuid;
+
+use crate::nothing::Nothing;
 
 /// The answer of a future that has nothing to wait for: these ports are always ready.
 pub fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -187,9 +189,9 @@ impl World {
     }
 
     fn sagas(self: &Arc<Self>) -> Registry<domain::Change> {
-        let permissions: Arc<dyn Permissions> = self.clone();
-        let backends: Arc<dyn Backends> = Arc::new(NoBackends);
-        let code = steps::all(&permissions, &backends);
+        let nothing = Arc::new(Nothing);
+        let outside = steps::Outside { permissions: self.clone(), backends: nothing.clone(), freezes: nothing.clone(), tokens: nothing };
+        let code = steps::all(&outside);
         let mut registry = Registry::default();
         for (file, text) in steps::DEFINITIONS {
             registry.add(saga::definition::load(file, text).unwrap(), &code, steps::on_end).unwrap();
@@ -426,26 +428,5 @@ impl Ids for World {
 impl Wake for World {
     fn wake(&self) {
         self.woken.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-struct NoBackends;
-
-#[async_trait]
-impl Backends for NoBackends {
-    fn name(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    async fn create(&self, _: &BackendSpec, _: &CancellationToken) -> Result<String, CallError> {
-        panic!("no use case calls a backend")
-    }
-
-    async fn drop(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
-        panic!("no use case calls a backend")
-    }
-
-    async fn login(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
-        panic!("no use case calls a backend")
     }
 }

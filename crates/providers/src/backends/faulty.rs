@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use domain::ports::{BackendSpec, Backends, CallError};
+use domain::ports::{BackendSpec, Backends, CallError, LoginAnswer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use saga::{CancellationToken, Fault};
@@ -118,6 +118,10 @@ impl<B: Backends> Backends for Faulty<B> {
     async fn login(&self, spec: &BackendSpec, stop: &CancellationToken) -> Result<(), CallError> {
         self.meet(stop, self.inner.login(spec, stop)).await
     }
+
+    async fn set_login(&self, spec: &BackendSpec, open: bool, revision: i64, stop: &CancellationToken) -> Result<LoginAnswer, CallError> {
+        self.meet(stop, self.inner.set_login(spec, open, revision, stop)).await
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +155,10 @@ mod tests {
         async fn login(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(())
+        }
+        async fn set_login(&self, _: &BackendSpec, _: bool, _: i64, _: &CancellationToken) -> Result<LoginAnswer, CallError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(LoginAnswer::Set)
         }
     }
 

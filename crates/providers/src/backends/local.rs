@@ -5,22 +5,24 @@
 
 mod database;
 mod disk;
+mod login;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::ports::{BackendSpec, Backends, CallError, Ids};
+use domain::ports::{BackendSpec, Backends, CallError, Ids, LoginAnswer, login_frozen};
 use saga::{CancellationToken, Fault, RunId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use disk::{Place, Standing};
+pub use login::Login;
 
 /// Who made a backend workspace: an undo takes away only what bears its own run's mark.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +38,7 @@ pub struct Existing {
     pub region: String,
     pub id: Uuid,
     pub mark: Mark,
+    pub login: Login,
 }
 
 /// The `local` backend of some regions.
@@ -47,7 +50,11 @@ pub struct Local {
     regions: BTreeSet<String>,
     ids: Arc<dyn Ids>,
     builds: AtomicU64,
+    /// Orders about one login come one after the other; logins share a few turns.
+    turns: Arc<[Mutex<()>; TURNS]>,
 }
+
+const TURNS: usize = 16;
 
 impl Local {
     /// Makes `root` and a folder per region where they are missing, and takes away what earlier processes left half-built
@@ -56,7 +63,8 @@ impl Local {
     /// # Errors
     /// A region's name that is no folder's name; whatever the file system refuses.
     pub fn open(root: impl Into<PathBuf>, regions: impl IntoIterator<Item = String>, ids: Arc<dyn Ids>) -> io::Result<Self> {
-        let local = Self { root: root.into(), regions: regions.into_iter().collect(), ids, builds: AtomicU64::new(0) };
+        let local =
+            Self { root: root.into(), regions: regions.into_iter().collect(), ids, builds: AtomicU64::new(0), turns: Arc::default() };
         for region in &local.regions {
             let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             if region.is_empty() || !region.bytes().all(allowed) {
@@ -136,6 +144,17 @@ impl Backends for Local {
         let place = self.place(spec)?;
         blocking(stop, move || login(&place)).await
     }
+
+    async fn set_login(&self, spec: &BackendSpec, open: bool, revision: i64, stop: &CancellationToken) -> Result<LoginAnswer, CallError> {
+        let (place, mark, turns) = (self.place(spec)?, mark(spec), self.turns.clone());
+        // The last byte is the account's.
+        let turn = usize::from(spec.id.as_bytes()[14]) % TURNS;
+        blocking(stop, move || {
+            let _turn = turns[turn].lock().unwrap_or_else(PoisonError::into_inner);
+            set_login(&place, &mark, Login { revision, open })
+        })
+        .await
+    }
 }
 
 fn create(place: &Place, mark: &Mark, key: &[u8; 32]) -> Result<(), CallError> {
@@ -187,12 +206,34 @@ fn drop_a_step(place: &Place, mark: &Mark) -> Result<bool, CallError> {
 fn login(place: &Place) -> Result<(), CallError> {
     let failed = |kind: &str, title: &str| Err(CallError::Failed(Fault::new(kind, title)));
     match database::open(place.name()) {
-        Ok(true) => Ok(()),
+        Ok(true) => match login::read(place.name()) {
+            Ok(Login { open: true, .. }) => Ok(()),
+            Ok(Login { open: false, .. }) => Err(CallError::Failed(login_frozen())),
+            Err(e) => Err(CallError::Failed(io_fault(&e))),
+        },
         Ok(false) => failed("login_refused", "The backend workspace's key does not open its database"),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             failed("backend_workspace_missing", "There is no such backend workspace")
         }
         Err(e) => Err(CallError::Failed(io_fault(&e))),
+    }
+}
+
+/// In its turn: nobody else writes this login meanwhile.
+fn set_login(place: &Place, mark: &Mark, ordered: Login) -> Result<LoginAnswer, CallError> {
+    let failed = |e: io::Error| CallError::Failed(io_fault(&e));
+    match place.standing().map_err(failed)? {
+        Standing::Folder(found) if found.run == mark.run => {}
+        Standing::Folder(_) | Standing::Nothing | Standing::Seal => return Ok(LoginAnswer::Absent),
+    }
+    if ordered < login::read(place.name()).map_err(failed)? {
+        return Ok(LoginAnswer::NewerStands);
+    }
+    // Also where it stands so already: whoever wrote it may have died before it was durable.
+    match login::write(place.name(), ordered) {
+        Ok(()) => Ok(LoginAnswer::Set),
+        Err(e) if disk::is_away(&e) => Ok(LoginAnswer::Absent),
+        Err(e) => Err(CallError::Unknown(io_fault(&e))),
     }
 }
 

@@ -244,3 +244,48 @@ impl<C> Plan<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(returned: Returned<u8>) -> News<u8> {
+        News::Returned { launch: Launch { step: 0, attempt: 1, undo: false }, returned, stopped: None }
+    }
+
+    fn fault(news: &News<u8>) -> Option<&Fault> {
+        match news {
+            News::Returned { returned: Returned::Forward(Outcome::Failed(fault)) | Returned::Undo(UndoOutcome::Failed(fault)), .. } => {
+                Some(fault)
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_stale_is_tried_again_and_one_that_is_refused_is_not() {
+        let changes = [
+            news(Returned::Forward(Outcome::changed(serde_json::Value::Null, 1))),
+            news(Returned::Undo(UndoOutcome::Undone { change: Some(1) })),
+        ];
+        for (unmade, slug, retryable) in
+            [(Unmade::Stale("moved".to_owned()), "stale", true), (Unmade::Refused("no".to_owned()), "change_rejected", false)]
+        {
+            for item in &changes {
+                assert!(item.has_change());
+                let without = item.without_change(&unmade);
+                let fault = fault(&without).unwrap();
+                assert_eq!((fault.r#type.as_str(), fault.retryable), (slug, retryable));
+                assert!(!without.has_change());
+            }
+        }
+    }
+
+    #[test]
+    fn news_without_a_change_stay_as_they_are() {
+        let stale = Unmade::Stale("moved".to_owned());
+        let done = news(Returned::Forward(Outcome::done(serde_json::Value::Null)));
+        assert!(matches!(done.without_change(&stale), News::Returned { returned: Returned::Forward(Outcome::Succeeded { .. }), .. }));
+        assert!(fault(&news(Returned::Undo(UndoOutcome::Undone { change: None })).without_change(&stale)).is_none());
+    }
+}

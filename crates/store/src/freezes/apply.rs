@@ -24,6 +24,7 @@ crate::statements! {
         "update workspaces set freeze_revision = freeze_revision + 1, revision = revision + 1, updated_at = $3
          where bucket = $1 and id = $2",
     );
+    RAISE_QUIETLY = shared("update workspaces set freeze_revision = freeze_revision + 1 where bucket = $1 and id = $2");
     LIVE = split(
         "select id, exclusive, state, turned, parked from provisioning_runs
          where bucket = $1 and workspace_id = $2 and not terminal order by id for update",
@@ -36,6 +37,13 @@ crate::statements! {
 /// Raises the revision of the set and that of the workspace's row. Under the workspace's lock.
 pub(crate) async fn raise(tx: &mut Tx, workspace: Uuid, now: Time) -> Result<(), Error> {
     tx.query(&RAISE).bind(bucket(workspace)).bind(workspace).bind(now).execute().await?;
+    Ok(())
+}
+
+/// Raises the revision of the set alone, so that it is carried out once more: nothing that a person changes has changed.
+/// Under the workspace's lock.
+pub(crate) async fn raise_quietly(tx: &mut Tx, workspace: Uuid) -> Result<(), Error> {
+    tx.query(&RAISE_QUIETLY).bind(bucket(workspace)).bind(workspace).execute().await?;
     Ok(())
 }
 

@@ -52,12 +52,12 @@ impl World {
         }
     }
 
-    async fn row(&self, workspace: Uuid) -> domain::model::Workspace {
+    pub async fn row(&self, workspace: Uuid) -> domain::model::Workspace {
         Workspaces::get(&self.store, workspace).await.unwrap().unwrap()
     }
 
     /// The runs that carry freezes on, newest first.
-    async fn carriers(&self, workspace: Uuid) -> Vec<ProvisioningRun> {
+    pub async fn carriers(&self, workspace: Uuid) -> Vec<ProvisioningRun> {
         let filter = RunFilter { workspace_id: Some(workspace), ..RunFilter::default() };
         let runs = ProvisioningRuns::list(&self.store, None, &filter, Page { after: None, limit: 99 }).await.unwrap();
         let mut runs: Vec<_> = runs.into_iter().filter(|r| r.definition == applying()).collect();
@@ -65,14 +65,14 @@ impl World {
         runs
     }
 
-    async fn claim_carrier(&self) -> Option<ClaimedRun> {
+    pub async fn claim_carrier(&self) -> Option<ClaimedRun> {
         let worker = self.worker().await;
         let mut of = claim(worker);
         of.definitions = vec![applying()];
         Runs::<Change>::claim(&self.store, &of).await.unwrap().runs.pop()
     }
 
-    async fn pending(&self, run: RunId) -> Vec<Verb> {
+    pub async fn pending(&self, run: RunId) -> Vec<Verb> {
         ProvisioningRuns::get(&self.store, run).await.unwrap().unwrap().pending_verbs
     }
 }

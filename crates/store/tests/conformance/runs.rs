@@ -181,6 +181,7 @@ async fn one_bad_member_of_a_batch_stands_alone(#[values(Sqlite, Postgres)] back
         .map(|answer| match answer {
             CommitAnswer::Committed { .. } => "committed",
             CommitAnswer::Rejected(_) => "rejected",
+            CommitAnswer::Stale(_) => "stale",
             CommitAnswer::Fenced => "fenced",
             CommitAnswer::Failed(_) => "failed",
         })

@@ -7,10 +7,11 @@ use saga::journal::{Turn, Verb};
 use saga::ports::{State, WaitingFor};
 use saga::{Definition, Event};
 
+use super::asking::{Asked, Ready};
 use super::control::{Act, CommitAct, Control, Planned};
 use super::plan::{By, Cause, Drill, Fault, Then, later_failure};
 use super::snapshot::World;
-use super::stage::{Asked, PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage};
 
 /// Longer than any drill, shorter than the patient deadline of two days.
 pub(super) const LEASE: Duration = Duration::from_hours(1);
@@ -19,6 +20,7 @@ const SHORT: Duration = Duration::from_millis(30);
 
 /// A drill in mid-air: what there was before, and the run that it is done to.
 pub(super) struct Scene {
+    pub ready: Ready,
     pub before: World,
     pub asked: Asked,
 }
@@ -27,9 +29,10 @@ impl Stage {
     /// # Errors
     /// What is not as it must be, with the run's journal.
     pub async fn drill(&self, drill: Drill) -> Result<(), String> {
+        let ready = self.ready().await?;
         let before = self.look().await;
-        let asked = self.ask().await?;
-        let scene = Scene { before, asked };
+        let asked = self.ask(&ready).await?;
+        let scene = Scene { ready, before, asked };
         let run = scene.asked.run;
         let done = match drill {
             Drill::Run { step, fault, then } => self.run_fault(&scene, step, fault, then).await,
@@ -42,6 +45,7 @@ impl Stage {
             Drill::StuckUndo { step, by } => self.stuck(&scene, step, true, by).await,
             Drill::StuckStep { step, by } => self.stuck(&scene, step, false, by).await,
             Drill::Interrupted { step, cause } => self.interrupted(&scene, step, cause).await,
+            Drill::Moved { step } => self.moved(&scene, step).await,
         };
         match done {
             Ok(()) => Ok(()),
@@ -168,7 +172,7 @@ impl Stage {
         }
         let after = self.look().await;
         let asked = &scene.asked;
-        let difference = after.since(&scene.before, asked.run, &asked.input);
+        let difference = after.since(&scene.before, asked);
         if expected == State::Succeeded {
             if difference != self.wanted {
                 return Err(format!("the world is not the wanted one:\n{difference}it is wanted:\n{}", self.wanted));
@@ -182,11 +186,16 @@ impl Stage {
         self.same_again(scene, &after, expected != State::Succeeded).await
     }
 
-    /// The same request as a new one: where the name is free again it makes exactly what is wanted.
+    /// No copy of a call that arrives late changes anything; and the same request as a new one: where the name is free again it makes exactly what is wanted.
     pub(super) async fn same_again(&self, scene: &Scene, before: &World, is_free: bool) -> Result<(), String> {
-        let again = self.repeat(&scene.asked).await?;
+        self.late_copies().await;
+        let harm = self.look().await.since(before, &scene.asked);
+        if !harm.is_none() {
+            return Err(format!("late copies of calls have changed what is done:\n{harm}"));
+        }
+        let again = self.repeat(&scene.ready, &scene.asked).await?;
         self.run_clean(&again).await?;
-        let difference = self.look().await.since(before, again.run, &again.input);
+        let difference = self.look().await.since(before, &again);
         if is_free && difference != self.wanted {
             return Err(format!("the same request again does not make the wanted world:\n{difference}"));
         }
@@ -283,7 +292,7 @@ impl Stage {
         }
         // The person has seen to the effect; the row that tells of it is what a skip leaves as it was.
         let after = self.look().await;
-        let difference = after.since(&scene.before, scene.asked.run, &scene.asked.input).outside();
+        let difference = after.since(&scene.before, &scene.asked).outside();
         let wanted = if undo { super::snapshot::Difference::default() } else { self.wanted.clone().outside() };
         if difference != wanted {
             return Err(format!("outside our database it is not as wanted:\n{difference}"));

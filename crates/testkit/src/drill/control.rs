@@ -29,6 +29,8 @@ pub(super) enum Act {
     Gate,
     /// As `Gate`, and hears nobody: its worker is lost.
     DeafGate,
+    /// Has its effect, and waits at the gate with its outcome.
+    EffectThenGate,
 }
 
 /// What the first commit that records the outcome does.
@@ -211,6 +213,11 @@ impl Step<Change> for Drilled {
                 self.inner.run(attempt).await
             }
             Act::TwiceAtOnce => tokio::join!(self.inner.run(attempt), self.inner.run(attempt)).0,
+            Act::EffectThenGate => {
+                let outcome = self.inner.run(attempt).await;
+                self.pass_gate(attempt, true).await;
+                outcome
+            }
             act @ (Act::Gate | Act::DeafGate) => {
                 if self.pass_gate(attempt, act == Act::DeafGate).await {
                     self.inner.run(attempt).await
@@ -223,7 +230,7 @@ impl Step<Change> for Drilled {
 
     async fn undo(&self, attempt: &Attempt) -> UndoOutcome<Change> {
         match self.control.act(attempt, true) {
-            Act::Pass => self.inner.undo(attempt).await,
+            Act::Pass | Act::EffectThenGate => self.inner.undo(attempt).await,
             Act::ErrorBefore => UndoOutcome::Failed(told("an error before the effect").retryable()),
             Act::FailForGood => UndoOutcome::Failed(told("a failure for good")),
             Act::EffectThenError | Act::EffectThenLost => {

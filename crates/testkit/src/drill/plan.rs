@@ -115,6 +115,17 @@ pub enum Drill {
         step: usize,
         cause: Cause,
     },
+    /// The set of freezes that the step read moves between its effect and the commit that would record it.
+    Moved {
+        step: usize,
+    },
+}
+
+/// The action that goes by a workspace's freezes.
+const READS_FREEZES: &str = "apply-freezes";
+
+fn reads_freezes(definition: &Definition, step: usize) -> bool {
+    definition.steps[step].action == READS_FREEZES
 }
 
 fn has_undo(definition: &Definition, step: usize) -> bool {
@@ -138,6 +149,9 @@ pub fn drills(definition: &Definition) -> Vec<Drill> {
         if after {
             drills.extend([By::Retry, By::Skip].map(|by| Drill::StuckStep { step, by }));
         }
+        if reads_freezes(definition, step) {
+            drills.push(Drill::Moved { step });
+        }
         if has_undo(definition, step) {
             drills.extend(Fault::ALL.map(|fault| Drill::Undo { step, fault }));
             drills.extend([false, true].map(|at_once| Drill::UndoTwice { step, at_once }));
@@ -155,8 +169,13 @@ pub fn expected_drills(definition: &Definition) -> usize {
     let steps = definition.steps.len();
     let after = (0..steps).filter(|s| definition.is_after_pivot(*s)).count();
     let undone = (0..steps).filter(|s| has_undo(definition, *s)).count();
+    let moved = (0..steps).filter(|s| reads_freezes(definition, *s)).count();
     let (repeats, causes, resolutions, undo_repeats) = (2, 3, 2, 5);
-    steps * (faults + repeats + causes) + (steps - after) * faults + after * resolutions + undone * (faults + undo_repeats + resolutions)
+    moved
+        + steps * (faults + repeats + causes)
+        + (steps - after) * faults
+        + after * resolutions
+        + undone * (faults + undo_repeats + resolutions)
 }
 
 /// A step that can fail for good after `step` is done, so that `step` is undone; `None` if that can only be `step` itself.

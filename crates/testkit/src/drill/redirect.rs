@@ -4,16 +4,22 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::Principal;
+use domain::audit::Draft;
 use domain::model::{Account, BackendWorkspace, Environment, Membership, Scope, Workspace};
-use domain::ports::{Accounts, CreateWorkspace, NewAccount, NewRun, NewWorkspace, Page, Room, Slug, WorkspaceFilter, Workspaces, Written};
+use domain::ports::{
+    Accounts, ChangeFreezes, CreateWorkspace, Expired, FreezeAnswer, Freezes, NewAccount, NewRun, NewWorkspace, Page, Room, Slug,
+    WorkspaceFilter, Workspaces, Written,
+};
 use saga::{Definition, StoreError};
 use store::Store;
 use uuid::Uuid;
 
+use super::asking::Kind;
+
 /// The store, with runs pinned to the drilled saga.
 pub(super) struct Redirect {
     store: Store,
-    to: Mutex<Option<Definition>>,
+    to: Mutex<Option<(Kind, Definition)>>,
 }
 
 impl Redirect {
@@ -22,12 +28,12 @@ impl Redirect {
     }
 
     /// From now on.
-    pub fn to(&self, definition: Definition) {
-        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(definition);
+    pub fn to(&self, kind: Kind, definition: Definition) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = Some((kind, definition));
     }
 
-    fn pin(&self, run: &mut NewRun) {
-        if let Some(to) = &*self.to.lock().unwrap_or_else(PoisonError::into_inner) {
+    fn pin(&self, kind: Kind, run: &mut NewRun) {
+        if let Some((_, to)) = self.to.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(|(of, _)| *of == kind) {
             run.definition = to.id.clone();
             run.total = u32::try_from(to.steps.len()).unwrap_or(u32::MAX);
         }
@@ -37,7 +43,7 @@ impl Redirect {
 #[async_trait]
 impl Accounts for Redirect {
     async fn create(&self, mut new: NewAccount) -> Result<Written<()>, StoreError> {
-        self.pin(&mut new.run);
+        self.pin(Kind::Account, &mut new.run);
         Accounts::create(&self.store, new).await
     }
 
@@ -53,7 +59,7 @@ impl Accounts for Redirect {
 #[async_trait]
 impl Workspaces for Redirect {
     async fn create(&self, mut new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
-        self.pin(&mut new.run);
+        self.pin(Kind::Workspace, &mut new.run);
         Workspaces::create(&self.store, new).await
     }
 
@@ -89,5 +95,21 @@ impl Workspaces for Redirect {
 
     async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError> {
         self.store.memberships(scope, id).await
+    }
+}
+
+#[async_trait]
+impl Freezes for Redirect {
+    async fn change(&self, mut new: ChangeFreezes) -> Result<FreezeAnswer, StoreError> {
+        self.pin(Kind::Freeze, &mut new.run);
+        Freezes::change(&self.store, new).await
+    }
+
+    async fn expired(&self, limit: u32) -> Result<Expired, StoreError> {
+        self.store.expired(limit).await
+    }
+
+    async fn expire(&self, workspace: Uuid, audit: Draft) -> Result<bool, StoreError> {
+        self.store.expire(workspace, audit).await
     }
 }

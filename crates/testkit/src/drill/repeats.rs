@@ -7,12 +7,13 @@ use domain::model::EnvironmentName;
 use domain::ports::{NewRequest, NewRun, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, Written};
 use domain::steps::input::CreateWorkspaceInput;
 use saga::ports::State;
-use saga::{RunId, Verb};
+use saga::{Event, RunId, Verb};
 use uuid::Uuid;
 
+use super::asking::Asked;
 use super::cases::{LEASE, Scene};
 use super::control::{Act, Control};
-use super::stage::{Asked, Stage};
+use super::stage::Stage;
 
 impl Stage {
     /// The step, or its undo, does something more than once at its first attempt.
@@ -50,12 +51,12 @@ impl Stage {
         let retried = self.retry(scene).await?;
         self.run_clean(&retried).await?;
         let before = self.look().await;
-        let made = before.since(&scene.before, retried.run, &retried.input);
+        let made = before.since(&scene.before, &retried);
         if made.without_revisions() != self.wanted.without_revisions() {
             return Err(format!("a retried run does not make the wanted world:\n{made}"));
         }
         self.code(step).undo(&late).await;
-        let harm = self.look().await.since(&before, retried.run, &retried.input);
+        let harm = self.look().await.since(&before, &retried);
         if harm.is_none() { Ok(()) } else { Err(format!("a late undo took from a retried run:\n{harm}")) }?;
         self.same_again(scene, &before, false).await
     }
@@ -88,9 +89,32 @@ impl Stage {
         let id = run.id;
         let audit = Draft::of(&self.caller, &*self.berth.ids, old.account_id, old.workspace_id, "run.retry");
         match self.store.retry(RetryRun { run, audit, idempotency: None }).await {
-            Ok(Written::Done(RetryAnswer::Created)) => Ok(Asked { run: id, input, subject: scene.asked.subject }),
+            Ok(Written::Done(RetryAnswer::Created)) => Ok(Asked { run: id, ids: input, subject: scene.asked.subject }),
             other => Err(format!("a failed run could not be retried: {other:?}")),
         }
+    }
+
+    /// What the step read has moved on when its outcome is to be recorded: nothing of it counts, and it looks again.
+    pub(super) async fn moved(&self, scene: &Scene, step: usize) -> Result<(), String> {
+        let control = Control::new(scene.asked.run, vec![self.planned(step, false, 1..=1, Act::EffectThenGate)], None);
+        let engine = self.start(&control, |_| {}, LEASE);
+        self.reached(&control).await?;
+        self.move_freezes(&scene.ready).await?;
+        control.gate.cancel();
+        let state = self.ended(&control).await?;
+        engine.kill().await;
+        control.hit(false)?;
+        let detail = self.detail(scene.asked.run).await?;
+        let is_stale = |event: &Event| matches!(event, Event::StepFailed { attempt: 1, fault, .. } if fault.r#type == "stale");
+        if state != State::Succeeded || !detail.journal.iter().any(|r| is_stale(&r.event)) {
+            return Err(format!("ended {state:?}, and the journal is to show that the first attempt was stale"));
+        }
+        let after = self.look().await;
+        let made = after.since(&scene.before, &scene.asked);
+        if made.without_revisions() != self.wanted.without_revisions() {
+            return Err(format!("the world is not the wanted one:\n{made}"));
+        }
+        self.same_again(scene, &after, false).await
     }
 
     /// A verb as it stands in the queue of the run's owner, whoever may ask for it.

@@ -13,6 +13,7 @@ use store::Db;
 use store::db::{Row, Statement};
 use uuid::Uuid;
 
+use super::asking::Asked;
 use crate::world::FakeBackends;
 
 static ACCOUNTS: Statement =
@@ -20,15 +21,19 @@ static ACCOUNTS: Statement =
 static WORKSPACES: Statement = Statement::shared(
     "drill workspaces",
     "select id, account_id, name, folded_name, slug, status, region, tenancy_model, holds_quota, created_by_id, run_id, permissions_token,
-       revision from workspaces",
+       revision, freeze_revision, freeze_applied, purged_at from workspaces",
 );
 static ALIASES: Statement = Statement::shared("drill aliases", "select account_id, folded_name, workspace_id from workspace_aliases");
 static ENVIRONMENTS: Statement =
     Statement::shared("drill environments", "select id, workspace_id, name, is_default, status from environments");
-static BACKEND_WORKSPACES: Statement =
-    Statement::shared("drill backend workspaces", "select id, workspace_id, environment_id, backend, locator from backend_workspaces");
+static BACKEND_WORKSPACES: Statement = Statement::shared(
+    "drill backend workspaces",
+    "select id, workspace_id, environment_id, backend, locator, login_open, login_revision as revision
+       from backend_workspaces",
+);
 static MEMBERSHIPS: Statement =
     Statement::shared("drill memberships", "select scope, scope_id, principal_kind, principal_id, role from memberships");
+static FREEZES: Statement = Statement::shared("drill freezes", "select workspace_id, source, mode from workspace_freezes");
 static QUOTA: Statement = Statement::shared("drill quota", "select account_id, workspaces_live, workspaces_max from account_heads");
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,7 @@ fn line(table: &str, columns: &[&str], row: &Row) -> String {
             "b" => row.get::<bool>(name).expect(expect).to_string(),
             "i" => row.get::<i64>(name).expect(expect).to_string(),
             "token" => row.get::<Option<String>>(name).expect(expect).map_or("none", |_| "some").to_owned(),
+            "at" => row.get::<Option<saga::Time>>(name).expect(expect).map_or("never", |_| "once").to_owned(),
             _ => row.get::<String>(name).expect(expect),
         };
         out = format!("{out} {name}={value}");
@@ -93,13 +99,18 @@ impl World {
             "run_id:u",
             "permissions_token:token",
             "revision:i",
+            "freeze_revision:i",
+            "freeze_applied:i",
+            "purged_at:at",
         ];
-        let tables: [(&str, &'static Statement, &[&str]); 6] = [
+        let backend = ["id:u", "workspace_id:u", "environment_id:u", "backend:s", "locator:s", "login_open:b", "revision:i"];
+        let tables: [(&str, &'static Statement, &[&str]); 7] = [
             ("account", &ACCOUNTS, &account),
             ("workspace", &WORKSPACES, &workspace),
             ("alias", &ALIASES, &["account_id:u", "folded_name:s", "workspace_id:u"]),
             ("environment", &ENVIRONMENTS, &["id:u", "workspace_id:u", "name:s", "is_default:b", "status:s"]),
-            ("backend_workspace", &BACKEND_WORKSPACES, &["id:u", "workspace_id:u", "environment_id:u", "backend:s", "locator:s"]),
+            ("backend_workspace", &BACKEND_WORKSPACES, &backend),
+            ("freeze", &FREEZES, &["workspace_id:u", "source:s", "mode:s"]),
             ("membership", &MEMBERSHIPS, &["scope:s", "scope_id:u", "principal_kind:s", "principal_id:u", "role:s"]),
         ];
         for (table, statement, columns) in tables {
@@ -114,9 +125,9 @@ impl World {
         Self { live: live.collect(), lines }
     }
 
-    /// What has become of `before` since, in the words of a run with this id and input.
-    pub fn since(&self, before: &Self, run: RunId, input: &Value) -> Difference {
-        let words = words(run, input);
+    /// What has become of `before` since, in the words of what was asked for.
+    pub fn since(&self, before: &Self, asked: &Asked) -> Difference {
+        let words = words(asked.run, &asked.ids);
         let told = |line: &String| words.iter().fold(line.clone(), |line, (id, word)| line.replace(id, word));
         let mut difference = Difference {
             added: self.lines.difference(&before.lines).map(told).collect(),
@@ -132,11 +143,11 @@ impl World {
     }
 }
 
-/// Every id of the run's input by its place in it, the run's own, and the name that was asked for.
-fn words(run: RunId, input: &Value) -> Vec<(String, String)> {
+/// Every id by its place, the run's own, and the name that was asked for.
+fn words(run: RunId, ids: &Value) -> Vec<(String, String)> {
     let mut words = vec![(run.to_string(), "RUN".to_owned())];
-    collect(input, "", &mut words);
-    if let Some(name) = input.get("name").and_then(Value::as_str) {
+    collect(ids, "", &mut words);
+    if let Some(name) = ids.get("name").and_then(Value::as_str) {
         words.push((name.to_owned(), "NAME".to_owned()));
     }
     words
@@ -176,7 +187,7 @@ impl Difference {
         Err("there is no failed workspace or account".to_owned())
     }
 
-    /// Without how often a row was changed: a retried run finds one that has been failed before.
+    /// Without how often a row or a login was changed: a retried run finds one that has been failed before.
     pub fn without_revisions(&self) -> Self {
         let bare = |lines: &BTreeSet<String>| lines.iter().map(|l| l.split(" revision=").next().unwrap_or(l).to_owned()).collect();
         Self { added: bare(&self.added), removed: bare(&self.removed) }
@@ -185,7 +196,7 @@ impl Difference {
     /// Without the database's rows, for where a person has taken an effect back by hand and not its row.
     pub fn outside(mut self) -> Self {
         for lines in [&mut self.added, &mut self.removed] {
-            lines.retain(|l| l.starts_with("relationship ") || l.contains(" of RUN:"));
+            lines.retain(|l| ["relationship ", "login ", "object "].iter().any(|outside| l.starts_with(outside)));
         }
         self
     }

@@ -3,27 +3,28 @@
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::berth::{Region, Reply, Settings};
+use domain::berth::{Region, Settings};
 use domain::change::Subject;
-use domain::model::{RunDetail, TenancyModel};
+use domain::model::RunDetail;
 use domain::permissions::{Object, Permissions, Relationship, Update};
 use domain::ports::{Ids, ProvisioningRuns, Wake};
-use domain::{Berth, Caller, Change, Principal, PrincipalKind, accounts, ids, steps, workspaces};
+use domain::{Berth, Caller, Change, Principal, PrincipalKind, ids, steps};
 use providers::permissions::Embedded;
+use providers::tokens::NoTokens;
 use saga::definition::load;
-use saga::ports::{OnFailure, State};
+use saga::ports::State;
 use saga::worker::{Handle, Options, Worker};
 use saga::{CancellationToken, Definition, Registry, RunId, Step};
-use serde_json::Value;
 use store::Store;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::asking::{Asked, Kind};
 use super::control::{Control, Drilled};
 use super::engine::Watched;
 use super::redirect::Redirect;
 use super::snapshot::{Difference, World};
-use crate::world::FakeBackends;
+use crate::world::{FakeBackends, RememberedWrites};
 use crate::{Backend, TestDb, sagas};
 
 /// No drill takes this long, however busy the machine is.
@@ -50,19 +51,12 @@ pub struct Stage {
     pub(super) definition: Definition,
     pub(super) berth: Berth,
     pub(super) caller: Caller,
-    account: Uuid,
+    pub(super) account: Uuid,
     awake: Arc<Awake>,
+    writes: Arc<RememberedWrites>,
     /// What a run that nothing happens to makes of the world.
     pub(super) wanted: Difference,
     serial: Mutex<u32>,
-}
-
-/// A run that was asked for.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub run: RunId,
-    pub input: Value,
-    pub subject: Subject,
 }
 
 /// A worker of a process of its own.
@@ -134,7 +128,8 @@ impl Stage {
         let test = TestDb::new(backend).await;
         let store = test.store();
         let backends = Arc::new(FakeBackends::default());
-        let permissions: Arc<dyn Permissions> = Arc::new(Embedded::new(Arc::new(store.clone())));
+        let writes = Arc::new(RememberedWrites::new(Arc::new(Embedded::new(Arc::new(store.clone())))));
+        let permissions: Arc<dyn Permissions> = writes.clone();
         let user = Principal { kind: PrincipalKind::User, id: Uuid::now_v7() };
         let caller = Caller {
             principal: user,
@@ -149,14 +144,14 @@ impl Stage {
         let awake = Arc::new(Awake::default());
         let mut sagas = Registry::default();
         for definition in definitions() {
-            let all = all_steps(&permissions, &backends);
+            let all = all_steps(&store, &permissions, &backends);
             sagas.add(definition.clone(), &all, steps::on_end).expect("every definition has its code");
         }
         let (runs, redirect) = (Arc::new(store.clone()), Arc::new(Redirect::new(store.clone())));
         let berth = Berth {
             accounts: redirect.clone(),
             workspaces: redirect.clone(),
-            freezes: runs.clone(),
+            freezes: redirect.clone(),
             edits: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
@@ -184,26 +179,28 @@ impl Stage {
             caller,
             account: Uuid::nil(),
             awake,
+            writes,
             wanted,
             serial: Mutex::new(0),
         };
         for _ in 0..2 {
             // The bystander's account, then the one that is worked in.
-            let account = stage.ask_for(domain_saga(accounts::SAGA)).await?;
+            let account = stage.ask_for_new(Kind::Account, stage.fresh_name()).await?;
             stage.run_clean(&account).await?;
             let Subject::Account(id) = account.subject else { return Err("an account's run is about it".to_owned()) };
             if stage.account.is_nil() {
                 stage.account = id;
-                let workspace = stage.ask_for(domain_saga(workspaces::create::SAGA)).await?;
+                let workspace = stage.ask_for_new(Kind::Workspace, stage.fresh_name()).await?;
                 stage.run_clean(&workspace).await?;
             }
             stage.account = id;
         }
-        redirect.to(definition);
+        redirect.to(Kind::of(&definition)?, definition);
+        let ready = stage.ready().await?;
         let before = stage.look().await;
-        let asked = stage.ask().await?;
+        let asked = stage.ask(&ready).await?;
         stage.run_clean(&asked).await?;
-        stage.wanted = stage.look().await.since(&before, asked.run, &asked.input);
+        stage.wanted = stage.look().await.since(&before, &asked);
         if stage.wanted.is_none() {
             return Err("a run of this saga makes nothing, so that no drill could tell".to_owned());
         }
@@ -214,57 +211,21 @@ impl Stage {
         World::look(&self.test.db, &self.permissions, &self.backends).await
     }
 
-    /// Asks for a run of the drilled saga, as a caller would.
-    pub(super) async fn ask(&self) -> Result<Asked, String> {
-        self.ask_for(&self.definition).await
-    }
-
-    async fn ask_for(&self, definition: &Definition) -> Result<Asked, String> {
-        let name = {
-            let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
-            *serial += 1;
-            format!("drill-{:05}-end", *serial)
-        };
-        self.ask_again(definition, name).await
-    }
-
-    async fn ask_again(&self, definition: &Definition, name: String) -> Result<Asked, String> {
-        if definition.id.name == accounts::SAGA {
-            let Reply::Fresh(accepted) = accounts::create(&self.berth, &self.caller, name, None).await.map_err(|e| e.to_string())? else {
-                return Err("a first request is not a replay".to_owned());
-            };
-            return self.asked(accepted.run_id, Subject::Account(accepted.account_id)).await;
-        }
-        let request = workspaces::create::Request {
-            account_id: self.account,
-            name,
-            region: "local".to_owned(),
-            slug: None,
-            tenancy_model: TenancyModel::Shared,
-            on_failure: OnFailure::Rollback,
-            labels: domain::labels::Labels::new(),
-            termination_protection: false,
-        };
-        let Reply::Fresh(accepted) =
-            workspaces::create::create(&self.berth, &self.caller, request, None).await.map_err(|e| e.to_string())?
-        else {
-            return Err("a first request is not a replay".to_owned());
-        };
-        self.asked(accepted.run_id, Subject::Workspace(accepted.workspace_id)).await
-    }
-
-    /// The same request again.
-    pub(super) async fn repeat(&self, asked: &Asked) -> Result<Asked, String> {
-        let name = asked.input.get("name").and_then(Value::as_str).ok_or("the input has the name that was asked for")?;
-        self.ask_again(&self.definition, name.to_owned()).await
-    }
-
-    async fn asked(&self, run: RunId, subject: Subject) -> Result<Asked, String> {
-        Ok(Asked { run, input: self.detail(run).await?.run.input, subject })
+    /// A name that no other of this stage has.
+    pub(super) fn fresh_name(&self) -> String {
+        let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
+        *serial += 1;
+        format!("drill-{:05}-end", *serial)
     }
 
     pub(super) async fn detail(&self, run: RunId) -> Result<RunDetail, String> {
         ProvisioningRuns::get(&self.store, run).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("there is no run {run}"))
+    }
+
+    /// Copies of all outside calls since the last time arrive now, in any order, and nobody waits for their answers.
+    pub(super) async fn late_copies(&self) {
+        self.backends.late_copies().await;
+        self.writes.late_copies().await;
     }
 
     /// A run that nothing happens to.
@@ -281,7 +242,7 @@ impl Stage {
 
     /// A process with a worker. Timeouts are generous and back-offs short, unless `tune` says otherwise of the drilled saga.
     pub(super) fn start(&self, control: &Arc<Control>, tune: impl Fn(&mut Definition), lease: Duration) -> Engine {
-        let drilled: Vec<Arc<dyn Step<Change>>> = all_steps(&self.permissions, &self.backends)
+        let drilled: Vec<Arc<dyn Step<Change>>> = all_steps(&self.store, &self.permissions, &self.backends)
             .into_iter()
             .map(|inner| Arc::new(Drilled { inner, control: control.clone() }) as Arc<dyn Step<Change>>)
             .collect();
@@ -352,18 +313,18 @@ impl Stage {
     /// The code behind a step's name.
     pub(super) fn code(&self, step: usize) -> Arc<dyn Step<Change>> {
         let action = &self.definition.steps[step].action;
-        let all = all_steps(&self.permissions, &self.backends);
+        let all = all_steps(&self.store, &self.permissions, &self.backends);
         all.into_iter().find(|s| s.action() == action).expect("every step has its code")
     }
 }
 
-fn domain_saga(name: &str) -> &'static Definition {
-    definitions().iter().filter(|d| d.id.name == name).max_by_key(|d| d.id.version).expect("Berth has this saga")
-}
-
-fn all_steps(permissions: &Arc<dyn Permissions>, backends: &Arc<FakeBackends>) -> Vec<Arc<dyn Step<Change>>> {
-    let platform: Arc<dyn domain::ports::Backends> = backends.clone();
-    let mut all = steps::all(permissions, &platform);
+fn all_steps(store: &Store, permissions: &Arc<dyn Permissions>, backends: &Arc<FakeBackends>) -> Vec<Arc<dyn Step<Change>>> {
+    let mut all = steps::all(&steps::Outside {
+        permissions: permissions.clone(),
+        backends: backends.clone(),
+        freezes: Arc::new(store.clone()),
+        tokens: Arc::new(NoTokens),
+    });
     all.extend(sagas::steps(backends));
     all
 }

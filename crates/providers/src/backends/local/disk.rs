@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::database::{self, write_file};
-use super::{Existing, Mark};
+use super::{Existing, Mark, login};
 
 const MARK: &str = "mark";
 const NEW: &str = ".new-";
@@ -133,7 +133,7 @@ fn stands(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
 
-fn is_away(error: &io::Error) -> bool {
+pub fn is_away(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
@@ -145,7 +145,7 @@ fn read_mark(folder: &Path) -> io::Result<Mark> {
     serde_json::from_slice(&fs::read(folder.join(MARK))?).map_err(|_| foreign(folder))
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -196,7 +196,7 @@ pub fn inventory(root: &Path) -> io::Result<Vec<Existing>> {
                 continue;
             }
             let id = name.parse().map_err(|_| foreign(&path))?;
-            found.push(Existing { region: region.clone(), id, mark: read_mark(&path)? });
+            found.push(Existing { region: region.clone(), id, mark: read_mark(&path)?, login: login::read(&path)? });
         }
     }
     found.sort();

@@ -1,5 +1,7 @@
 //! The `local` backend on a real file system: what a run makes and unmakes, in every order that calls can come in.
 
+mod logins;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -85,7 +87,7 @@ impl World {
 }
 
 fn existing(spec: &BackendSpec) -> Existing {
-    Existing { region: spec.region.clone(), id: spec.id, mark: mark(spec) }
+    Existing { region: spec.region.clone(), id: spec.id, mark: mark(spec), login: Login::default() }
 }
 
 /// The fault of an answer that says that nothing was changed, nor will be by asking again.

@@ -1,0 +1,45 @@
+//! The outside where there is none: use cases ask for runs, and carry none out.
+
+use async_trait::async_trait;
+use domain::ports::*;
+use saga::{CancellationToken, StoreError};
+use uuid::Uuid;
+
+pub struct Nothing;
+
+#[async_trait]
+impl Backends for Nothing {
+    fn name(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    async fn create(&self, _: &BackendSpec, _: &CancellationToken) -> Result<String, CallError> {
+        panic!("no use case calls a backend")
+    }
+
+    async fn drop(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
+        panic!("no use case calls a backend")
+    }
+
+    async fn login(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
+        panic!("no use case calls a backend")
+    }
+
+    async fn set_login(&self, _: &BackendSpec, _: bool, _: i64, _: &CancellationToken) -> Result<LoginAnswer, CallError> {
+        panic!("no use case calls a backend")
+    }
+}
+
+#[async_trait]
+impl FreezeSets for Nothing {
+    async fn current(&self, _: Uuid) -> Result<Option<FreezeSet>, StoreError> {
+        panic!("no use case carries freezes out")
+    }
+}
+
+#[async_trait]
+impl Tokens for Nothing {
+    async fn set_frozen(&self, _: Uuid, _: bool, _: i64) -> Result<(), CallError> {
+        panic!("no use case calls for tokens")
+    }
+}

@@ -1,0 +1,32 @@
+//! What a purged workspace leaves: its own row, blank, for its runs and its audit entries.
+
+use domain::ids::bucket;
+use saga::Time;
+use uuid::Uuid;
+
+use crate::db::{Error, Tx};
+
+crate::statements! {
+    PURGED = shared("select account_id, holds_quota from workspaces where bucket = $1 and id = $2 and status = 'purging'");
+    DELETE_MEMBERSHIPS = shared("delete from memberships where bucket = $1 and scope = 'workspace' and scope_id = $2");
+    DELETE_FREEZES = shared("delete from workspace_freezes where bucket = $1 and workspace_id = $2");
+    BLANK = shared(
+        "update workspaces set name = '', folded_name = '', slug = '', labels = '{}', holds_quota = false, purged_at = $3,
+           updated_at = $3, revision = revision + 1
+         where bucket = $1 and id = $2",
+    );
+}
+
+/// Under the workspace's lock. Returns the account whose quota is to be freed, if the workspace held any of it.
+pub(super) async fn purge(tx: &mut Tx, workspace: Uuid, now: Time) -> Result<Option<Uuid>, Error> {
+    let key = bucket(workspace);
+    let row = tx.query(&PURGED).bind(key).bind(workspace).fetch_optional().await?;
+    let row = row.ok_or_else(|| Error::Unfit(format!("workspace {workspace} is not being purged")))?;
+    for statement in
+        [&super::DELETE_BACKEND_WORKSPACES, &super::DELETE_ENVIRONMENTS, &DELETE_MEMBERSHIPS, &super::DELETE_ALIASES, &DELETE_FREEZES]
+    {
+        tx.query(statement).bind(key).bind(workspace).execute().await?;
+    }
+    tx.query(&BLANK).bind(key).bind(workspace).bind(now).execute().await?;
+    Ok(if row.get("holds_quota")? { Some(row.get("account_id")?) } else { None })
+}
