@@ -37,6 +37,15 @@ async fn failing(folder: &Path, rate: &str, undo_for: &str) -> Server {
 
 /// Waits until a run is in a state.
 async fn until(server: &Server, run: &str, state: &str) {
+    until_it(server, run, |run| run["state"] == state).await;
+}
+
+/// How often all steps together were taken back, or tried to be.
+fn undo_attempts(run: &Value) -> u64 {
+    run["steps"].as_array().into_iter().flatten().filter_map(|step| step["compensation"]["attempts"].as_u64()).sum()
+}
+
+async fn until_it(server: &Server, run: &str, does: impl Fn(&Value) -> bool) {
     let path = format!("/v1/provisioning-runs/{run}");
     let mut tag = String::new();
     let reached = async {
@@ -46,12 +55,12 @@ async fn until(server: &Server, run: &str, state: &str) {
             if let Some(fresh) = response.headers().get("etag") {
                 fresh.to_str().unwrap().clone_into(&mut tag);
             }
-            if answer(response).await.1["state"] == state {
+            if does(&answer(response).await.1) {
                 return;
             }
         }
     };
-    tokio::time::timeout(crate::server::PATIENCE, reached).await.unwrap_or_else(|_| panic!("the run is never {state}"));
+    tokio::time::timeout(crate::server::PATIENCE, reached).await.expect("the run comes to it");
 }
 
 async fn create(caller: &Caller, name: &str) -> String {
@@ -115,8 +124,9 @@ async fn stuck_runs_are_listed_and_got_rid_of_all_at_once() {
     assert!(watched.err.contains("The run is stuck\n") && watched.err.contains("has not ended within 1s"), "{watched}");
 
     // Once more, in vain: the run is stuck again.
+    let before = undo_attempts(&caller.says(&["runs", "get", &runs[0], "-o", "json"]).await.ended(0).json());
     caller.says(&["runs", "retry", &runs[0]]).await.ended(0);
-    until(&server, &runs[0], "stuck").await;
+    until_it(&server, &runs[0], |run| run["state"] == "stuck" && undo_attempts(run) > before).await;
     caller.says(&["runs", "abandon", "--all"]).await.ended(2);
     let asked = caller.says(&["runs", "abandon", "--all", "--comment", "gone"]).await.ended(2);
     assert!(asked.err.contains(&runs[1]) && asked.err.contains("Add --yes if you mean it."), "{asked}");
