@@ -217,12 +217,11 @@ impl Ground {
 /// Whether this workspace is authorized on its account: while it has no relationships of its own, or not all of them.
 pub(crate) fn is_on_account(workspace: &Workspace) -> bool {
     match workspace.status {
-        WorkspaceStatus::Provisioning | WorkspaceStatus::Failed => true,
+        // Relationships of one that is being purged are taken away; whoever is to see to it when it is stuck must be let in.
+        WorkspaceStatus::Provisioning | WorkspaceStatus::Failed | WorkspaceStatus::Purging => true,
         WorkspaceStatus::Active => false,
         // A failed one has none, deleted or not.
         WorkspaceStatus::Deleted => workspace.status_before == Some(WorkspaceStatus::Failed),
-        // Its relationships are being taken away; whoever is to see to a purge that is stuck must still be let in.
-        WorkspaceStatus::Purging => true,
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::runs::live_run;
 use crate::world::{ACCOUNT, USER, WORKSPACE, World, caller, ready};
 
-const ON_ACCOUNT: [WorkspaceStatus; 2] = [WorkspaceStatus::Provisioning, WorkspaceStatus::Failed];
+const ON_ACCOUNT: [WorkspaceStatus; 3] = [WorkspaceStatus::Provisioning, WorkspaceStatus::Failed, WorkspaceStatus::Purging];
 const ENTRIES: AuditPage = AuditPage { above: None, below: None, oldest_first: false, limit: 50 };
 const PAGE: Page = Page { after: None, limit: 10 };
 
@@ -28,7 +28,7 @@ fn on_workspace(permission: &'static str) -> (Object, &'static str) {
 #[case::read_on_the_workspace(&[on_workspace("read")], false, true)]
 #[case::read_workspaces_on_the_account(&[on_account("read_workspaces")], true, false)]
 #[case::read_on_the_account(&[on_account("read")], false, false)]
-fn a_workspace_is_authorized_on_its_account_until_it_is_active_and_after_it_failed(
+fn a_workspace_is_authorized_on_its_account_until_it_is_active_after_it_failed_and_while_it_is_purged(
     #[case] rights: &[(Object, &'static str)],
     #[case] sees_on_account: bool,
     #[case] sees_on_workspace: bool,

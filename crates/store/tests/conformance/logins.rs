@@ -110,7 +110,7 @@ async fn the_set_is_that_of_the_moment_and_names_all_that_the_workspaces_run_may
     assert_eq!((current().await.revision, current().await.open), (2, false));
     world.test.db.advance(Duration::from_secs(61));
     assert!(!current().await.open, "one is still in force");
-    world.test.db.advance(Duration::from_secs(60));
+    world.test.db.advance(Duration::from_mins(1));
     assert_eq!((current().await.revision, current().await.open), (2, true), "by database time, before anybody has raised the revision");
     assert!(world.store.current(other.workspace).await.unwrap().unwrap().open);
     assert_eq!(world.store.current(within(account, Uuid::now_v7())).await.unwrap(), None);
