@@ -4,6 +4,7 @@
 mod accounts;
 mod blocked;
 mod create_workspace;
+mod events;
 mod nothing;
 mod pauses;
 mod read_workspaces;

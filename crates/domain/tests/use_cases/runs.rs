@@ -38,7 +38,7 @@ fn input() -> Value {
     serde_json::to_value(input).unwrap()
 }
 
-fn run(world: &Arc<World>, saga: &str, workspace_id: Option<Uuid>, input: Value, events: Vec<Event>) -> RunDetail {
+pub fn run(world: &Arc<World>, saga: &str, workspace_id: Option<Uuid>, input: Value, events: Vec<Event>) -> RunDetail {
     let ending = events.iter().find_map(|event| if let Event::Ended { ending } = event { Some(*ending) } else { None });
     let journal = events.into_iter().zip(1..).map(|(event, seq)| Record { seq, at: Time::from_micros(seq), event }).collect();
     let run = ProvisioningRun {
