@@ -42,6 +42,7 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("getWorkspace",            "workspace.read",   &[]),
     ("updateWorkspace",         "workspace.update", &["workspace.update"]),
     ("getWorkspaceByName",      "workspace.read",   &[]),
+    ("changeWorkspaceStatus",   "workspace.status", &["workspace.freeze", "workspace.unfreeze"]),
     ("listEnvironments",        "environment.list", &[]),
     ("listAuditEntries",        "audit.list",       &[]),
     ("listAccountAuditEntries", "audit.list",       &[]),

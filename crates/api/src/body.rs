@@ -3,6 +3,8 @@
 //! All violations of the documented shape are collected with their JSON pointers. A field that nobody takes is refused,
 //! and so is one that is given twice, which most parsers pass over in silence.
 
+mod shapes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -148,7 +150,11 @@ fn escaped(name: &str) -> String {
 
 impl Fields {
     fn refuse(&mut self, name: &str, detail: impl Into<String>) {
-        self.errors.push(Invalid::new(&format!("/{}", escaped(name)), detail));
+        self.refuse_at(&format!("/{}", escaped(name)), detail);
+    }
+
+    fn refuse_at(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.errors.push(Invalid::new(pointer, detail));
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -196,6 +202,12 @@ impl Fields {
         };
         self.attempt.about(name, id);
         id
+    }
+
+    /// As [`Fields::word`], where there is no request without it.
+    pub fn required_word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        self.require(name);
+        self.word(name, words)
     }
 
     /// One of a few words.
@@ -258,7 +270,12 @@ impl Fields {
 
     /// # Errors
     /// Everything that was wrong with the body's shape, fields that nobody asked for included.
-    pub fn finish(mut self) -> Result<(), Problem> {
+    pub fn finish(self) -> Result<(), Problem> {
+        let errors = self.closed();
+        if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(errors)) }
+    }
+
+    fn closed(mut self) -> Vec<Invalid> {
         let mut unknown: Vec<String> = self.left.iter().map(|(n, _)| n.clone()).collect();
         unknown.sort();
         unknown.dedup();
@@ -266,7 +283,7 @@ impl Fields {
             let known = self.known.join(", ");
             self.refuse(&name, format!("is not known; there are {known}"));
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.errors)) }
+        self.errors
     }
 }
 

@@ -98,6 +98,12 @@ fn close_request_bodies(document: &mut OpenApi) {
                 let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
                 let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(name) else { continue };
                 object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+                for field in object.properties.values_mut() {
+                    let RefOr::T(Schema::Object(inner)) = field else { continue };
+                    if !inner.properties.is_empty() {
+                        inner.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+                    }
+                }
                 let is_optional = object.required.is_empty() && object.min_properties.is_none();
                 body.required = Some(if is_optional { Required::False } else { Required::True });
             }

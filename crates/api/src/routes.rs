@@ -15,6 +15,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(accounts::audit::audit))
         .routes(routes!(workspaces::create::create, workspaces::list::list))
         .routes(routes!(workspaces::get::get, workspaces::update::update))
+        .routes(routes!(workspaces::status::change))
         .routes(routes!(workspaces::by_account::by_account))
         .routes(routes!(workspaces::by_name::by_name))
         .routes(routes!(workspaces::environments::environments))

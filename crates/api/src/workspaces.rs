@@ -9,6 +9,7 @@ pub mod get;
 pub mod labels;
 pub mod list;
 pub mod pillars;
+pub mod status;
 pub mod update;
 
 use domain::labels::Labels;

@@ -8,6 +8,7 @@ mod environment_file;
 mod first_start;
 mod grant;
 mod house;
+mod housekeeping;
 mod inventory;
 pub mod token;
 
@@ -93,6 +94,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let admin = admin::router(Admin { berth: berth.clone(), engine: Arc::new(store.clone()), metrics });
     let served = tokio::spawn(api::serve::serve(listener, api::router(state), stop.clone(), DRAINED_WITHIN));
     let watched = tokio::spawn(api::serve::serve(admin_listener, admin, stop.clone(), Duration::from_secs(1)));
+    let poll = config.worker.poll.0.mul_f64(config.dev.time_scale);
+    let housekept = tokio::spawn(housekeeping::run(berth.clone(), poll, stop.clone()));
     let controlled = tokio::spawn(control.serve(berth, issuer, stop.clone()));
 
     crate::print(&format!("Berth is ready on {url} (metrics and readiness on {admin_url}).\n\n{lines}"))?;
@@ -113,7 +116,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
                 let _ = worker.await;
             }
         };
-        let _ = tokio::join!(worker, served, watched, controlled, flushed);
+        let _ = tokio::join!(worker, served, watched, controlled, flushed, housekept);
         // After the last request: nothing can be denied any more.
         denials.drain().await;
     };

@@ -135,7 +135,8 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
                     "started_at": "2026-11-22T19:30:00.133456Z", "ended_at": "2026-11-22T19:30:00.143456Z", "next_attempt_at": null, "error": null,
                     "compensation": null}], "leftovers": []})),
         (status = 304, description = "The client has this version", headers(("ETag" = String, description = "The run's version"))),
-        (status = 404, description = "There is no such run, or you may not see it")))]
+        (status = 404, description = "There is no such run, or you may not see it"),
+        (status = 423, description = "A freeze blocks it, and you do not administer it")))]
 pub async fn get(
     Extracted(state): Extracted<State>,
     Authenticated(caller): Authenticated,

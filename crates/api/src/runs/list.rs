@@ -45,7 +45,8 @@ fn state(text: &str) -> Option<RunWord> {
     responses((status = 200, description = "A page of runs", body = [Run], headers(("Link" = String, description = "Leads to the next page, if there is one")),
             example = json!([])),
         (status = 403, description = "`read_workspaces` on the account of the filter is missing"),
-        (status = 404, description = "There is no such account or workspace, or you may not see it")))]
+        (status = 404, description = "There is no such account or workspace, or you may not see it"),
+        (status = 423, description = "A freeze blocks the workspace, and you do not administer it")))]
 pub async fn list(Extracted(app): Extracted<State>, Authenticated(caller): Authenticated, mut query: Query) -> Result<Response, Problem> {
     let page = Page { limit: query.limit(pages::LIMIT_DEFAULT), after: query.after_id() };
     let filter = RunFilter {

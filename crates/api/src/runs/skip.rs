@@ -26,7 +26,8 @@ use crate::query::NoQuery;
             example = json!({"provisioning_run_id": "0197b7a2-52a5-7c3e-b9a4-6f1d2c3b4ae0", "verb": "skip", "new_run": false})),
         (status = 403, description = "The right that this needs is missing"),
         (status = 404, description = "There is no such run, or you may not see it"),
-        (status = 409, description = "No step is stuck, several are and none is named, or a request with the same Idempotency-Key is still being served")))]
+        (status = 409, description = "No step is stuck, several are and none is named, or a request with the same Idempotency-Key is still being served"),
+        (status = 423, description = "A freeze shuts the workspace")))]
 pub async fn skip(
     Extracted(state): Extracted<State>,
     Authenticated(caller): Authenticated,

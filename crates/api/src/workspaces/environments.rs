@@ -72,7 +72,8 @@ impl From<model::Environment> for Environment {
     responses((status = 200, description = "The environments", body = [Environment],
             example = json!([{"id": "0197b7a2-52a6-7a11-9d3e-1f2a3b4c5de0", "workspace_id": "0197b7a2-52a4-7d10-8c2f-3b4a5d6e7fe0", "name": "prod",
                 "is_default": true, "status": "active", "created_at": "2026-11-22T19:30:00.123456Z"}])),
-        (status = 404, description = "There is no such workspace, or you may not see it")))]
+        (status = 404, description = "There is no such workspace, or you may not see it"),
+        (status = 423, description = "A freeze blocks it")))]
 pub async fn environments(
     Extracted(state): Extracted<State>,
     Authenticated(caller): Authenticated,

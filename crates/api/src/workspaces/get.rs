@@ -111,7 +111,8 @@ pub fn tag(revision: i64) -> HeaderMap {
                 "slug": "sales-europe", "status": "active", "region": "local", "tenancy_model": "shared",
                 "labels": {"cost-center": "4711"}, "termination_protection": false, "freezes": [], "created_at": "2026-11-22T19:30:00.123456Z",
                 "updated_at": "2026-11-22T19:30:00.323456Z", "allowed_actions": ["read", "audit"]})),
-        (status = 404, description = "There is no such workspace, or you may not see it")))]
+        (status = 404, description = "There is no such workspace, or you may not see it"),
+        (status = 423, description = "A freeze blocks it, and you do not administer it")))]
 pub async fn get(
     Extracted(state): Extracted<State>,
     Authenticated(caller): Authenticated,

@@ -29,9 +29,10 @@ macro_rules! pillar {
         /// The path of a neighbouring service of the workspace. Answers `pillar_not_configured` to who may read the workspace,
         /// here and anywhere below, until the service is configured.
         #[utoipa::path(get, path = $path, operation_id = $id, tag = "Pillars",
-            params(("id" = uuid::Uuid, Path, description = "The workspace's id")),
-            responses((status = 200, description = "Answered by the service, once it is configured"),
-                (status = 404, description = "The service is not configured; or there is no such workspace, or you may not see it")))]
+                    params(("id" = uuid::Uuid, Path, description = "The workspace's id")),
+                    responses((status = 200, description = "Answered by the service, once it is configured"),
+                        (status = 404, description = "The service is not configured; or there is no such workspace, or you may not see it"),
+                (status = 423, description = "A freeze blocks the workspace")))]
         async fn $name(state: Extracted<State>, caller: Authenticated, id: PathId) -> Problem {
             unconfigured(state, caller, id).await
         }

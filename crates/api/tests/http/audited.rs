@@ -106,6 +106,21 @@ const CASES: &[(&str, &str, Prepare)] = &[
     ("abandonProvisioningRun", "run.abandon", |s| {
         Box::pin(async { s.post(&format!("{}/abandon", s.stuck_run().await), &json!({"comment": "why"})) })
     }),
+    ("changeWorkspaceStatus", "workspace.freeze", |s| {
+        Box::pin(async {
+            let workspace = s.world.workspace(&s.operator, s.account, "Sales").await;
+            s.patch(&format!("/v1/workspaces/{workspace}/status"), &json!({"status": "frozen", "reason": {"code": "why"}}))
+        })
+    }),
+    ("changeWorkspaceStatus", "workspace.unfreeze", |s| {
+        Box::pin(async {
+            let workspace = s.world.workspace(&s.operator, s.account, "Sales").await;
+            let path = format!("/v1/workspaces/{workspace}/status");
+            let frozen = s.patch(&path, &json!({"status": "frozen", "reason": {"code": "why"}}));
+            assert_eq!(s.world.send(frozen).await.status, 200);
+            s.patch(&path, &json!({"status": "active"}))
+        })
+    }),
     ("setPause", "pause.set", |s| Box::pin(async { s.put(&s.pause(), &json!({"comment": "why"})) })),
     ("liftPause", "pause.lift", |s| {
         Box::pin(async {

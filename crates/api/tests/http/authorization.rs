@@ -56,6 +56,7 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("updateWorkspace",        "PATCH","/v1/workspaces/{workspace}",                                 ["401", "404", "404", "403", "403", "200", "200", "200", "200", "200", "403", "403", "404", "401", "401", "401"]),
     ("getWorkspaceByName",     "GET",  "/v1/accounts/{account}/workspaces/by-name/Sales",            ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("listWorkspacesByAccount","GET",  "/v1/workspaces/by-account/{account}",                        ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
+    ("changeWorkspaceStatus",  "PATCH","/v1/workspaces/{workspace}/status",                          ["401", "404", "404", "403", "403", "200", "200", "200", "200", "200", "403", "403", "404", "401", "401", "401"]),
     ("listEnvironments",       "GET",  "/v1/workspaces/{workspace}/environments",                    ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("listAuditEntries",       "GET",  "/v1/workspaces/{workspace}/audit",                           ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("getSecrets",             "GET",  "/v1/workspaces/{workspace}/secrets",                         ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
@@ -185,6 +186,8 @@ impl Cast {
 
     fn body(&self, operation: &str) -> Option<Value> {
         match operation {
+            // Changes nothing, and needs the right all the same.
+            "changeWorkspaceStatus" => Some(json!({"status": "active"})),
             "createAccount" => Some(json!({"name": "New"})),
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
             "updateWorkspace" => Some(json!({"labels": {"a": "1"}})),

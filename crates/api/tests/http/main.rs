@@ -15,4 +15,5 @@ mod pauses;
 mod platform;
 mod requests;
 mod runs;
+mod status;
 mod world;

@@ -42,7 +42,7 @@ pub struct World {
     pub platform: Arc<Platform>,
     pub draining: CancellationToken,
     stop: CancellationToken,
-    _db: TestDb,
+    pub test: TestDb,
 }
 
 impl Drop for World {
@@ -141,7 +141,7 @@ impl World {
         let mut state = State::new(berth.clone(), issuer.clone(), clock.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
-        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, _db: db }
+        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db }
     }
 
     pub fn token(&self, principal: Principal) -> String {

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::access::{Freshness, Ground, Right, Rights, ask, is_on_account};
-use crate::model::{AccountStatus, Environment, ProvisioningRun, Workspace, WorkspaceStatus};
+use crate::model::{AccountStatus, Environment, FreezeSource, ProvisioningRun, Workspace, WorkspaceStatus};
 pub use crate::paging::Listed;
 use crate::paging::{Source, fill};
 use crate::permissions::Consistency;
 use crate::ports::{Page, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
+use crate::workspaces::status::Transition;
 use crate::{Berth, Caller, Error, accounts};
 
 const ADMINISTER: &str = "administer";
@@ -19,7 +20,8 @@ const ADMINISTER: &str = "administer";
 pub struct View {
     pub workspace: Workspace,
     pub run: Option<ProvisioningRun>,
-    /// `read`, `audit`, and of `cancel`, `retry`, `skip`, `abandon` those that the latest run takes now.
+    /// `read`, `audit`, and of `cancel`, `retry`, `skip`, `abandon` those that the latest run takes now, `freeze`,
+    /// `unfreeze`.
     pub allowed_actions: Vec<&'static str>,
 }
 
@@ -46,12 +48,23 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     if let Some(detail) = &run {
         allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
     }
+    allowed_actions.extend(changes_of_status(rights, &workspace));
     Ok(View { workspace, run: run.map(|detail| detail.run), allowed_actions })
 }
 
 /// Of the verbs that the run takes now, those that the caller has the right to.
 fn verbs(rights: Rights, run: &Folded) -> Vec<&'static str> {
     run.possible().into_iter().filter(|verb| if is_operators(*verb) { rights.operate } else { rights.act }).map(word).collect()
+}
+
+/// Of freezing and unfreezing, what the workspace's status allows and the caller has the right to for some source.
+fn changes_of_status(rights: Rights, workspace: &Workspace) -> impl Iterator<Item = &'static str> {
+    let may = move |source: &FreezeSource| if *source == FreezeSource::AccountAdmin { rights.act } else { rights.operate };
+    let stands = |source: &FreezeSource| workspace.freezes.iter().any(|freeze| freeze.source == *source);
+    let of = |transition: Transition| transition.sources(workspace.status).unwrap_or_default().iter();
+    let freeze = of(Transition::Freeze).any(|source| may(source)).then_some(Transition::Freeze);
+    let unfreeze = of(Transition::Unfreeze).any(|source| may(source) && stands(source)).then_some(Transition::Unfreeze);
+    [freeze, unfreeze].into_iter().flatten().map(Transition::as_str)
 }
 
 /// Workspaces that the caller is a member of.

@@ -1,6 +1,6 @@
 use domain::Error;
 use domain::audit::read::of_workspace;
-use domain::model::{AccountStatus, WorkspaceStatus};
+use domain::model::{AccountStatus, FreezeMode, FreezeSource, WorkspaceStatus};
 use domain::permissions::{Consistency, Object};
 use domain::ports::{AuditFilter, AuditPage, Page, WorkspaceFilter};
 use domain::workspaces::read::{authorize_read, by_account, environments, get, mine};
@@ -73,8 +73,8 @@ fn a_row_is_read_as_fresh_as_its_token_and_the_audit_log_fully_consistent(#[case
 
 #[rstest]
 #[case::reads(&["read_workspaces"], false, &["read", "audit"])]
-#[case::administers(&["read_workspaces", "administer"], false, &["read", "audit", "update", "cancel"])]
-#[case::operates(&["read_workspaces", "administer"], true, &["read", "audit", "update", "cancel", "abandon"])]
+#[case::administers(&["read_workspaces", "administer"], false, &["read", "audit", "update", "cancel", "freeze"])]
+#[case::operates(&["read_workspaces", "administer"], true, &["read", "audit", "update", "cancel", "abandon", "freeze"])]
 fn allowed_actions_are_those_that_the_caller_may_and_the_run_takes(
     #[case] rights: &[&'static str],
     #[case] operator: bool,
@@ -146,4 +146,20 @@ fn an_account_that_the_caller_may_not_read_is_not_found(
         Err(Error::NotFound { what: "account" }) => assert!(!found),
         Err(other) => panic!("{other:?}"),
     }
+}
+
+#[rstest]
+#[case::of_the_account_admin(FreezeSource::AccountAdmin, false, &["read", "audit", "freeze", "unfreeze"])]
+#[case::of_the_platform(FreezeSource::Legal, false, &["read", "audit", "freeze"])]
+#[case::of_the_platform_for_an_operator(FreezeSource::Legal, true, &["read", "audit", "freeze", "unfreeze"])]
+#[case::of_the_deletion(FreezeSource::Deletion, true, &["read", "audit", "freeze"])]
+fn only_who_could_set_a_freeze_is_offered_to_lift_it(#[case] source: FreezeSource, #[case] operator: bool, #[case] expected: &[&str]) {
+    let world = World::new();
+    world.account(AccountStatus::Active);
+    world.workspace(WorkspaceStatus::Active);
+    world.freeze(source, FreezeMode::ReadOnly);
+    world.grant([on_workspace("read"), on_workspace("administer")]);
+    world.grant(operator.then(|| (Object::platform(), "administer")));
+    let view = ready(get(&world.berth(), &caller(USER), WORKSPACE)).unwrap();
+    assert_eq!(view.allowed_actions, expected);
 }

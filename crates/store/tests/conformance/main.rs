@@ -9,6 +9,7 @@ mod audit_search;
 mod database;
 mod edits;
 mod freezes;
+mod gates;
 mod idempotency;
 mod logins;
 mod parked;

@@ -16,7 +16,7 @@ use crate::world::{World, draft, ended, new_workspace};
 static FILL_QUOTAS: Statement = Statement::shared("fill quotas", "update account_heads set workspaces_live = workspaces_max");
 static RAISE_EPOCHS: Statement = Statement::shared("raise epochs", "update provisioning_runs set epoch = epoch + 1");
 static MOVE_SLUGS: Statement = Statement::shared("move slugs", "update workspaces set slug = $1");
-static LOCK_HEADS: Statement = Statement::split(
+pub static LOCK_HEADS: Statement = Statement::split(
     "lock heads",
     "select account_id from account_heads order by account_id for update",
     "select account_id from account_heads order by account_id",
@@ -30,10 +30,15 @@ static WAITING: Statement = Statement::split(
 /// Returns once somebody waits for a lock that the caller holds. SQLite does not tell; there the one writer is held, so that
 /// nobody can be past it, and it is enough that `task` has had every chance to run.
 pub async fn seen_to_wait<T>(world: &World, task: &JoinHandle<T>) {
+    seen_among_waiting(world, task, 1).await;
+}
+
+/// As [`seen_to_wait`], once this many wait, `task` the last of them.
+pub async fn seen_among_waiting<T>(world: &World, task: &JoinHandle<T>, all: i64) {
     for turn in 0_u32.. {
         let mut tx = world.test.db.read().await.unwrap();
         let waiting: i64 = tx.query(&WAITING).fetch_one().await.unwrap().get("waiting").unwrap();
-        if waiting > 0 || (world.test.db.is_sqlite() && turn > 50) {
+        if waiting >= all || (world.test.db.is_sqlite() && turn > 50) {
             break;
         }
         assert!(!task.is_finished(), "it did not wait for the lock");

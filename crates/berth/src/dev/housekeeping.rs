@@ -1,0 +1,38 @@
+//! The loop behind [`domain::housekeeping`]: asks each duty in turn, then sleeps until the first of them wants to be asked
+//! again. It looks up once a poll at least, because others than this process make work for it.
+
+use std::time::Duration;
+
+use domain::Berth;
+use domain::housekeeping::{Done, expire_freezes};
+use tokio_util::sync::CancellationToken;
+
+/// After this many attempts it is worth a person's look.
+const OLD: u32 = 5;
+
+pub async fn run(berth: Berth, poll: Duration, stop: CancellationToken) {
+    loop {
+        let duties = [("expire freezes", expire_freezes(&berth).await)];
+        let mut rest = poll;
+        for (duty, answer) in duties {
+            match answer {
+                Ok(Done { next, trouble }) => {
+                    rest = next.map_or(rest, |next| next.min(rest));
+                    for trouble in trouble {
+                        let (id, attempts, error) = (trouble.id, trouble.attempts, trouble.error);
+                        if attempts < OLD {
+                            tracing::warn!(duty, %id, attempts, %error, "not done; trying again");
+                        } else {
+                            tracing::error!(duty, %id, attempts, %error, "still not done; trying again");
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(duty, %error, "cannot be done now; trying again"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+}

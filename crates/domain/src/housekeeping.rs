@@ -1,0 +1,53 @@
+//! What has to be done at some time and that nobody waits for. Each duty does what is due, and says when it wants to be asked
+//! again; a loop in the binary asks them in turn.
+
+use std::time::Duration;
+
+use crate::audit::Draft;
+use crate::{Berth, Error};
+
+/// The most workspaces that are looked after at once.
+const WORKSPACES: u32 = 100;
+/// How long what could not be done is left alone.
+const AGAIN_IN: Duration = Duration::from_secs(10);
+
+/// What a duty did.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// How long until there may be more to do; `None`: nothing waits.
+    pub next: Option<Duration>,
+    /// What went wrong, for the log.
+    pub trouble: Vec<Trouble>,
+}
+
+/// Something that was not done, and is tried again.
+#[derive(Debug)]
+pub struct Trouble {
+    pub id: uuid::Uuid,
+    pub attempts: u32,
+    pub error: Error,
+}
+
+/// Carries on that freezes have expired: logins and tokens are brought to what is left, parked runs go on. The gate is open
+/// from the moment that they expire, whether or not anybody has come to this.
+///
+/// # Errors
+/// The database is away.
+pub async fn expire_freezes(berth: &Berth) -> Result<Done, Error> {
+    let expired = berth.freezes.expired(WORKSPACES).await?;
+    let is_all = expired.due.len() < usize::try_from(WORKSPACES).unwrap_or(usize::MAX);
+    let mut done = Done { next: if is_all { expired.next } else { Some(Duration::ZERO) }, trouble: Vec::new() };
+    for (account, workspace) in expired.due {
+        let audit = Draft::by_berth(&*berth.ids, account, Some(workspace), "workspace.freeze_expired").target("workspace", workspace);
+        match berth.freezes.expire(workspace, audit).await {
+            Ok(true) => berth.wake.wake(),
+            // Lifted or replaced meanwhile.
+            Ok(false) => {}
+            Err(error) => done.trouble.push(Trouble { id: workspace, attempts: 1, error: error.into() }),
+        }
+    }
+    if !done.trouble.is_empty() {
+        done.next = Some(AGAIN_IN);
+    }
+    Ok(done)
+}
