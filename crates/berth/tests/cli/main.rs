@@ -4,6 +4,7 @@
 
 mod audit;
 mod caller;
+mod freezes;
 mod names;
 mod offline;
 mod refusals;
