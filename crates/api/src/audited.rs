@@ -41,6 +41,8 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("createWorkspace",         "workspace.create", &["workspace.create", "workspace.plan"]),
     ("getWorkspace",            "workspace.read",   &[]),
     ("updateWorkspace",         "workspace.update", &["workspace.update"]),
+    ("deleteWorkspace",         "workspace.delete", &["workspace.delete"]),
+    ("restoreWorkspace",        "workspace.restore", &["workspace.restore"]),
     ("getWorkspaceByName",      "workspace.read",   &[]),
     ("changeWorkspaceStatus",   "workspace.status", &["workspace.freeze", "workspace.unfreeze"]),
     ("listEnvironments",        "environment.list", &[]),

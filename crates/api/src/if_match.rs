@@ -20,6 +20,16 @@ pub struct IfMatchHeader {
     if_match: Option<String>,
 }
 
+/// As [`IfMatchHeader`], where there is no going on without.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents what `Conditional` takes")]
+pub struct NeededIfMatchHeader {
+    /// The `ETag` of the revision that the client has seen, or `*`. Weak ones never match.
+    #[param(rename = "If-Match", schema_with = tag_list, required = true)]
+    if_match: String,
+}
+
 fn tag_list() -> Object {
     let pattern = r#"^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$"#;
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples([serde_json::json!("\"7\"")]).build()

@@ -94,8 +94,12 @@ codes! {
         "Use the id of the one that you mean; `workspace_ids` lists them.";
     NameRetired = 409 "name_retired": "The name belonged to a workspace that has another one now, or is deleted",
         "Use the id of the workspace that you mean; `workspace_ids` lists the one that had the name, and those that have it now.";
+    TerminationProtected = 409 "termination_protected": "The workspace is protected against deletion",
+        "Take its `termination_protection` away first (`PATCH /v1/workspaces/{id}`), if it is to go.";
     PreconditionFailed = 412 "precondition_failed": "The workspace has changed",
         "Read it again, decide again, and send its new `ETag` as `If-Match`.";
+    PreconditionRequired = 428 "precondition_required": "The request has to say which revision it is about",
+        "Read the workspace, and send its `ETag` as `If-Match`.";
     WorkspaceFrozen = 423 "workspace_frozen": "The workspace is frozen",
         "Have the freezes that `freezes` lists lifted by who set them, or wait until they expire.";
     IdempotencyKeyBusy = 409 "idempotency_key_busy": "A request with this Idempotency-Key is still being served",
@@ -244,6 +248,9 @@ pub struct ProblemBody {
     /// With `run_in_progress`: the run that is in the way.
     #[schema(nullable = false, format = "uri-reference")]
     run_url: Option<String>,
+    /// With `run_in_progress`: where the run can be cancelled.
+    #[schema(nullable = false, format = "uri-reference")]
+    cancel_url: Option<String>,
     /// With `invalid_transition`: what is possible instead, with the sources of freezes that it may be about.
     #[schema(nullable = false)]
     allowed: Option<Vec<String>>,

@@ -4,11 +4,13 @@ pub mod audit;
 pub mod by_account;
 pub mod by_name;
 pub mod create;
+pub mod delete;
 pub mod environments;
 pub mod get;
 pub mod labels;
 pub mod list;
 pub mod pillars;
+pub mod restore;
 pub mod status;
 pub mod update;
 

@@ -16,7 +16,7 @@ pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Dev, Log, LogFormat, Region, Server, Worker};
+pub use sections::{Accounts, Data, Dev, Log, LogFormat, Region, Server, Worker, Workspaces};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -26,6 +26,7 @@ pub struct Config {
     pub server: Server,
     pub data: Data,
     pub accounts: Accounts,
+    pub workspaces: Workspaces,
     pub worker: Worker,
     pub dev: Dev,
     pub log: Log,
@@ -38,6 +39,7 @@ impl Default for Config {
             server: Server::default(),
             data: Data::default(),
             accounts: Accounts::default(),
+            workspaces: Workspaces::default(),
             worker: Worker::default(),
             dev: Dev::default(),
             log: Log::default(),
@@ -47,5 +49,13 @@ impl Default for Config {
 }
 
 /// The sections in the order of the reference.
-const SECTIONS: &[&Section] =
-    &[&Server::SECTION, &Data::SECTION, &Accounts::SECTION, &Worker::SECTION, &Dev::SECTION, &Log::SECTION, &Region::SECTION];
+const SECTIONS: &[&Section] = &[
+    &Server::SECTION,
+    &Data::SECTION,
+    &Accounts::SECTION,
+    &Workspaces::SECTION,
+    &Worker::SECTION,
+    &Dev::SECTION,
+    &Log::SECTION,
+    &Region::SECTION,
+];

@@ -216,6 +216,9 @@ impl Ground {
 
 /// Whether this workspace is authorized on its account: while it has no relationships of its own, or not all of them.
 pub(crate) fn is_on_account(workspace: &Workspace) -> bool {
+    if workspace.purged_at.is_some() {
+        return true;
+    }
     match workspace.status {
         // Relationships of one that is being purged are taken away; whoever is to see to it when it is stuck must be let in.
         WorkspaceStatus::Provisioning | WorkspaceStatus::Failed | WorkspaceStatus::Purging => true,

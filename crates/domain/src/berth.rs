@@ -1,14 +1,15 @@
 //! The ports of a running Berth, bundled for the use cases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use saga::Registry;
 use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Edits, Freezes, Health, Idempotency, IdempotencyKey, Ids, Pauses, Principals, ProvisioningRuns, Wake,
-    Workspaces, Written,
+    Accounts, Answer, AuditLog, Deletions, Edits, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Pauses, Principals,
+    ProvisioningRuns, Wake, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -18,6 +19,7 @@ pub struct Berth {
     pub workspaces: Arc<dyn Workspaces>,
     pub freezes: Arc<dyn Freezes>,
     pub edits: Arc<dyn Edits>,
+    pub deletions: Arc<dyn Deletions>,
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
     pub principals: Arc<dyn Principals>,
@@ -37,6 +39,8 @@ pub struct Settings {
     pub workspaces_max: i64,
     /// Whether any authenticated user may create an account; otherwise `platform#administer` is needed.
     pub self_serve_accounts: bool,
+    /// How long a deleted workspace can be restored.
+    pub purge_after: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,11 @@ impl<T> Replay<T> {
     pub(crate) fn keep(self, caller: &Caller, account: Uuid, done: &T) -> Idempotency {
         let answer = (self.answer)(done);
         Idempotency { key: self.key(caller, account), answer }
+    }
+
+    /// As [`Replay::keep`], where the answer is known only once it is done.
+    pub(crate) fn keyed(self, caller: &Caller, account: Uuid) -> Keyed<T> {
+        Keyed { answer: self.answer, key: self.key(caller, account) }
     }
 
     pub(crate) fn key(self, caller: &Caller, account: Uuid) -> IdempotencyKey {

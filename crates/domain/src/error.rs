@@ -48,6 +48,11 @@ pub enum Error {
     /// The row is at another revision than those that the caller takes; 412.
     #[error("the workspace has changed; it is at revision {revision} now")]
     PreconditionFailed { revision: i64 },
+    /// The caller has to say which revision he has seen; 428.
+    #[error("a deletion says which revision of the workspace it is about")]
+    PreconditionRequired,
+    #[error("the workspace is protected against deletion")]
+    TerminationProtected,
     /// Several live workspaces have the name; those that the caller may read.
     #[error("several workspaces of the account have this name")]
     NameAmbiguous { workspaces: Vec<Uuid> },

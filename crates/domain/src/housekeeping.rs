@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::audit::Draft;
+use crate::workspaces::delete::start_purge;
 use crate::{Berth, Error};
 
 /// The most workspaces that are looked after at once.
@@ -44,6 +45,29 @@ pub async fn expire_freezes(berth: &Berth) -> Result<Done, Error> {
             // Lifted or replaced meanwhile.
             Ok(false) => {}
             Err(error) => done.trouble.push(Trouble { id: workspace, attempts: 1, error: error.into() }),
+        }
+    }
+    if !done.trouble.is_empty() {
+        done.next = Some(AGAIN_IN);
+    }
+    Ok(done)
+}
+
+/// Begins the purge of deleted workspaces whose time is over. One that a legal or security freeze holds, or that a run is at
+/// work on, waits until it is let go.
+///
+/// # Errors
+/// The database is away.
+pub async fn start_purges(berth: &Berth) -> Result<Done, Error> {
+    let due = berth.deletions.to_purge(WORKSPACES).await?;
+    let is_all = due.due.len() < usize::try_from(WORKSPACES).unwrap_or(usize::MAX);
+    let mut done = Done { next: if is_all { due.next } else { Some(Duration::ZERO) }, trouble: Vec::new() };
+    for workspace in due.due {
+        match start_purge(berth, &workspace).await {
+            Ok(true) => berth.wake.wake(),
+            // Restored or held meanwhile.
+            Ok(false) => {}
+            Err(error) => done.trouble.push(Trouble { id: workspace.id, attempts: 1, error }),
         }
     }
     if !done.trouble.is_empty() {

@@ -1,6 +1,7 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
 mod audit_log;
+mod deletions;
 mod edits;
 mod freezes;
 mod if_match;
@@ -25,6 +26,7 @@ use crate::model::{
 use crate::{Principal, PrincipalKind};
 
 pub use audit_log::*;
+pub use deletions::*;
 pub use edits::*;
 pub use freezes::*;
 pub use if_match::*;

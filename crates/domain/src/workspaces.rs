@@ -1,6 +1,7 @@
 //! Use cases about workspaces.
 
 pub mod create;
+pub mod delete;
 pub mod edit;
 pub mod named;
 pub mod read;

@@ -63,6 +63,12 @@ async fn take<T>(tx: &mut Tx, key: &IdempotencyKey, answer: &Answer) -> Result<O
     told(&row, key).map(Some)
 }
 
+/// Says how the mutation that took the key is answered, where that is known only once it is done.
+pub(crate) async fn answer(tx: &mut Tx, key: &IdempotencyKey, answer: &Answer) -> Result<(), Error> {
+    let now = tx.now().await?;
+    write(tx, &REPLACE, key, answer, &scope(key), now).await.map(drop)
+}
+
 /// What is stored under the key, without taking it.
 pub(crate) async fn recall<T>(tx: &mut Tx, key: &IdempotencyKey) -> Result<Option<Written<T>>, Error> {
     let row = tx.query(&FIND).bind(bucket(key.account_id)).bind(key.account_id).bind(scope(key).as_slice()).fetch_optional().await?;

@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod changes;
 pub mod db;
+mod deletions;
 mod edits;
 mod freezes;
 mod gates;
@@ -53,6 +54,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         changes::logins::STATEMENTS,
         changes::purge::STATEMENTS,
         db::STATEMENTS,
+        deletions::STATEMENTS,
         freezes::STATEMENTS,
         freezes::apply::STATEMENTS,
         edits::STATEMENTS,

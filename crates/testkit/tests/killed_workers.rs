@@ -117,11 +117,13 @@ impl Installation {
             regions: vec![Region { name: REGION.to_owned(), backend: "local".to_owned() }],
             workspaces_max: 10_000,
             self_serve_accounts: true,
+            purge_after: std::time::Duration::from_hours(720),
         };
         let berth = Berth {
             accounts: port.clone(),
             workspaces: port.clone(),
             edits: port.clone(),
+            deletions: port.clone(),
             freezes: port.clone(),
             runs: port.clone(),
             audit: port.clone(),

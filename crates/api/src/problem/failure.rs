@@ -29,13 +29,15 @@ impl From<Error> for Problem {
             Error::AccountNotActive { status } => {
                 Self::new(Code::AccountNotActive, advised(&text, Code::AccountNotActive)).member("account_status", status)
             }
-            Error::RunInProgress { run } => {
-                Self::new(Code::RunInProgress, advised(&text, Code::RunInProgress)).member("run_url", crate::runs::url(run))
-            }
+            Error::RunInProgress { run } => Self::new(Code::RunInProgress, advised(&text, Code::RunInProgress))
+                .member("run_url", crate::runs::url(run))
+                .member("cancel_url", format!("{}/cancel", crate::runs::url(run))),
             Error::Frozen { freezes } => {
                 let freezes: Vec<_> = freezes.into_iter().map(|f| json!(Freeze::from(f))).collect();
                 Self::new(Code::WorkspaceFrozen, advised(&text, Code::WorkspaceFrozen)).member("freezes", freezes)
             }
+            Error::PreconditionRequired => Self::new(Code::PreconditionRequired, advised(&text, Code::PreconditionRequired)),
+            Error::TerminationProtected => Self::new(Code::TerminationProtected, advised(&text, Code::TerminationProtected)),
             Error::NameAmbiguous { workspaces } => {
                 Self::new(Code::NameAmbiguous, advised(&text, Code::NameAmbiguous)).member("workspace_ids", json!(workspaces))
             }
@@ -157,5 +159,6 @@ mod tests {
         let run = saga::RunId(uuid::Uuid::nil());
         let body = Problem::from(Error::RunInProgress { run }).body("r");
         assert_eq!(body["run_url"], "/v1/provisioning-runs/00000000-0000-0000-0000-000000000000");
+        assert_eq!(body["cancel_url"], "/v1/provisioning-runs/00000000-0000-0000-0000-000000000000/cancel");
     }
 }

@@ -47,6 +47,10 @@ impl Stage {
         Call::new("PATCH", path).header("content-type", "application/json").body(body.to_string()).user(&self.operator)
     }
 
+    fn delete(&self, path: &str) -> Call {
+        Call::new("DELETE", path).header("if-match", "*").user(&self.operator)
+    }
+
     /// The URL of an active workspace.
     async fn workspace(&self) -> String {
         format!("/v1/workspaces/{}", self.world.workspace(&self.operator, self.account, "Sales").await)
@@ -94,6 +98,14 @@ const CASES: &[(&str, &str, Prepare)] = &[
         Box::pin(async { s.post("/v1/workspaces?dry_run=true", &json!({"account_id": s.account, "name": "New", "region": "local"})) })
     }),
     ("updateWorkspace", "workspace.update", |s| Box::pin(async { s.patch(&s.workspace().await, &json!({"labels": {"a": "1"}})) })),
+    ("deleteWorkspace", "workspace.delete", |s| Box::pin(async { s.delete(&s.workspace().await) })),
+    ("restoreWorkspace", "workspace.restore", |s| {
+        Box::pin(async {
+            let workspace = s.workspace().await;
+            assert_eq!(s.world.send(s.delete(&workspace)).await.status, 200);
+            s.post(&format!("{workspace}/restore"), &json!({}))
+        })
+    }),
     ("cancelProvisioningRun", "run.cancel", |s| {
         Box::pin(async { s.post(&format!("{}/cancel", s.held_run().await), &json!({"comment": "why"})) })
     }),

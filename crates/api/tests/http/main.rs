@@ -5,6 +5,7 @@ mod audit_log;
 mod audited;
 mod authorization;
 mod creating;
+mod deleting;
 mod editing;
 mod events;
 mod hostile;

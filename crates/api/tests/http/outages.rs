@@ -109,6 +109,7 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
                 "createWorkspace" => json!({"account_id": account, "name": "n", "region": "local"}),
                 "updateWorkspace" => json!({"termination_protection": true}),
                 "changeWorkspaceStatus" => json!({"status": "active"}),
+                "restoreWorkspace" => json!({}),
                 _ => json!({"comment": "c"}),
             };
             call = call.header("content-type", "application/json").body(body.to_string());

@@ -55,12 +55,13 @@ impl Drop for World {
 pub struct Wish {
     pub self_serve_accounts: bool,
     pub workspaces_max: i64,
+    pub purge_after: Duration,
     pub limits: Limits,
 }
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { self_serve_accounts: true, workspaces_max: 1000, limits: Limits::default() }
+        Self { self_serve_accounts: true, workspaces_max: 1000, purge_after: Duration::from_hours(720), limits: Limits::default() }
     }
 }
 
@@ -118,6 +119,7 @@ impl World {
             workspaces: store.clone(),
             freezes: store.clone(),
             edits: store.clone(),
+            deletions: store.clone(),
             runs: store.clone(),
             audit: store.clone(),
             principals: store.clone(),
@@ -131,6 +133,7 @@ impl World {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: wish.workspaces_max,
                 self_serve_accounts: wish.self_serve_accounts,
+                purge_after: wish.purge_after,
             }),
         };
         let now = Arc::new(AtomicI64::new(1_800_000_000_000_000));

@@ -47,6 +47,14 @@ section! {
 }
 
 section! {
+    /// What becomes of workspaces.
+    Workspaces in "workspaces" {
+        /// How long a deleted workspace can be restored; then it is purged.
+        purge_after: Period = Period::days(30),
+    }
+}
+
+section! {
     /// The worker that executes provisioning runs.
     Worker in "worker" {
         /// How many runs are worked on at once.

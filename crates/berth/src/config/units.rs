@@ -11,6 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Period(pub Duration);
 
 impl Period {
+    pub const fn days(days: u64) -> Self {
+        Self::seconds(days * 24 * 60 * 60)
+    }
+
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }

@@ -77,6 +77,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
         workspaces: Arc::new(store.clone()),
         freezes: Arc::new(store.clone()),
         edits: Arc::new(store.clone()),
+        deletions: Arc::new(store.clone()),
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
@@ -153,6 +154,7 @@ fn settings(config: &Config) -> Settings {
         regions: config.regions.iter().map(|r| Region { name: r.name.clone(), backend: r.backend.clone() }).collect(),
         workspaces_max: i64::from(config.accounts.workspaces_max),
         self_serve_accounts: config.accounts.self_serve,
+        purge_after: config.workspaces.purge_after.0,
     }
 }
 

@@ -3,25 +3,27 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::delete::HOLDING;
+use super::status::Transition;
 use crate::access::{Freshness, Ground, Right, Rights, ask, is_on_account};
-use crate::model::{AccountStatus, Environment, FreezeSource, ProvisioningRun, Workspace, WorkspaceStatus};
+use crate::model::{AccountStatus, Environment, FreezeSource, ProvisioningRun, RunDetail, Workspace, WorkspaceStatus};
 pub use crate::paging::Listed;
 use crate::paging::{Source, fill};
 use crate::permissions::Consistency;
 use crate::ports::{Page, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
-use crate::workspaces::status::Transition;
 use crate::{Berth, Caller, Error, accounts};
 
 const ADMINISTER: &str = "administer";
+const NOT_FOUND: Error = Error::NotFound { what: "workspace" };
 
 /// A workspace with its latest run and what the caller may do with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
     pub workspace: Workspace,
     pub run: Option<ProvisioningRun>,
-    /// `read`, `audit`, and of `cancel`, `retry`, `skip`, `abandon` those that the latest run takes now, `freeze`,
-    /// `unfreeze`.
+    /// `read`, `audit`, `update`, `delete`, `restore`, `freeze`, `unfreeze`, and of `cancel`, `retry`, `skip`, `abandon` those that
+    /// the latest run takes now.
     pub allowed_actions: Vec<&'static str>,
 }
 
@@ -42,14 +44,31 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     ground.require_seen(rights)?;
     let run = berth.runs.get(workspace.run_id).await?;
     let mut allowed_actions = vec!["read", "audit"];
-    if rights.act && workspace.freezes.is_empty() {
-        allowed_actions.push("update");
+    if rights.act {
+        allowed_actions.extend(actions(&workspace, run.as_ref()));
     }
     if let Some(detail) = &run {
         allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
     }
     allowed_actions.extend(changes_of_status(rights, &workspace));
     Ok(View { workspace, run: run.map(|detail| detail.run), allowed_actions })
+}
+
+/// What who administers the workspace may do with it now.
+fn actions(workspace: &Workspace, run: Option<&RunDetail>) -> Vec<&'static str> {
+    let is_at_work = run.is_some_and(|detail| detail.run.ending.is_none());
+    let is_held = workspace.termination_protection || workspace.freezes.iter().any(|freeze| HOLDING.contains(&freeze.source));
+    let mut actions = Vec::new();
+    if workspace.freezes.is_empty() {
+        actions.push("update");
+    }
+    if Transition::Delete.is_allowed(workspace.status, &[]) && !is_held && !is_at_work {
+        actions.push("delete");
+    }
+    if Transition::Restore.is_allowed(workspace.status, &[]) {
+        actions.push("restore");
+    }
+    actions
 }
 
 /// Of the verbs that the run takes now, those that the caller has the right to.
@@ -193,12 +212,13 @@ pub async fn authorize_read(berth: &Berth, caller: &Caller, id: Uuid) -> Result<
     require_open(berth, caller, id, Freshness::Row).await.map(drop)
 }
 
-/// The workspace, for reads of it, its runs and its audit entries: a blocking freeze leaves these to who administers it.
+/// The workspace, for reads of its runs and its audit entries, which stay when it is purged: a blocking freeze leaves these to
+/// who administers it.
 ///
 /// # Errors
 /// `NotFound`, [`Error::Frozen`], or an outage.
 pub(crate) async fn require_sight(berth: &Berth, caller: &Caller, id: Uuid, freshness: Freshness) -> Result<Workspace, Error> {
-    let workspace = find(berth, id).await?;
+    let workspace = berth.workspaces.get(id).await?.ok_or(NOT_FOUND)?;
     Ground::workspace(berth, &workspace).await?.require_sight(berth, caller, freshness).await?;
     Ok(workspace)
 }
@@ -213,6 +233,7 @@ pub(crate) async fn require_open(berth: &Berth, caller: &Caller, id: Uuid, fresh
     Ok(workspace)
 }
 
+/// One that is not purged.
 pub(crate) async fn find(berth: &Berth, id: Uuid) -> Result<Workspace, Error> {
-    berth.workspaces.get(id).await?.ok_or(Error::NotFound { what: "workspace" })
+    berth.workspaces.get(id).await?.filter(|workspace| workspace.purged_at.is_none()).ok_or(NOT_FOUND)
 }

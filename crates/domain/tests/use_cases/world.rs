@@ -68,6 +68,14 @@ pub struct World {
     /// What an edit answers instead of `Done`.
     pub edit_answer: Mutex<Option<EditAnswer>>,
     pub named: Mutex<Named>,
+    pub deletes: Mutex<Vec<DeleteWorkspace>>,
+    /// What a delete answers instead of `Deleted`.
+    pub delete_answer: Mutex<Option<DeleteAnswer>>,
+    pub restores: Mutex<Vec<RestoreWorkspace>>,
+    /// What a restore answers instead of `Restored`.
+    pub restore_answer: Mutex<Option<RestoreAnswer>>,
+    pub to_purge: Mutex<ToPurge>,
+    pub purges: Mutex<Vec<StartPurge>>,
     pub retry_answer: Mutex<Option<RetryAnswer>>,
     pub room: Mutex<Option<Room>>,
     pub freeze_changes: Mutex<Vec<ChangeFreezes>>,
@@ -171,6 +179,7 @@ impl World {
             workspaces: self.clone(),
             freezes: self.clone(),
             edits: self.clone(),
+            deletions: self.clone(),
             runs: self.clone(),
             audit: self.clone(),
             principals: self.clone(),
@@ -184,6 +193,7 @@ impl World {
                 regions: vec![Region { name: "here".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: 10,
                 self_serve_accounts,
+                purge_after: std::time::Duration::from_hours(720),
             }),
         }
     }
@@ -326,6 +336,32 @@ impl Edits for World {
 
     async fn by_name(&self, _: Uuid, _: &str) -> Result<Named, StoreError> {
         Ok(self.named.lock().unwrap().clone())
+    }
+}
+
+#[async_trait]
+impl Deletions for World {
+    async fn delete(&self, new: DeleteWorkspace) -> Result<DeleteAnswer, StoreError> {
+        let workspace = self.workspaces.lock().unwrap()[&new.workspace_id].clone();
+        let ended = Ended { workspace, apply: Some(new.run.id) };
+        self.deletes.lock().unwrap().push(new);
+        Ok(self.delete_answer.lock().unwrap().clone().unwrap_or(DeleteAnswer::Deleted(Box::new(ended))))
+    }
+
+    async fn restore(&self, new: RestoreWorkspace) -> Result<Written<RestoreAnswer>, StoreError> {
+        let workspace = self.workspaces.lock().unwrap()[&new.workspace_id].clone();
+        let ended = Ended { workspace, apply: Some(new.run.id) };
+        self.restores.lock().unwrap().push(new);
+        Ok(Written::Done(self.restore_answer.lock().unwrap().clone().unwrap_or(RestoreAnswer::Restored(Box::new(ended)))))
+    }
+
+    async fn to_purge(&self, _: u32) -> Result<ToPurge, StoreError> {
+        Ok(self.to_purge.lock().unwrap().clone())
+    }
+
+    async fn purge(&self, new: StartPurge) -> Result<bool, StoreError> {
+        self.purges.lock().unwrap().push(new);
+        Ok(true)
     }
 }
 

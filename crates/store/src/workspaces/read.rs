@@ -89,6 +89,15 @@ crate::statements! {
     LIVE_NAMED = shared(select!(
         "where w.bucket = $1 and w.account_id = $2 and w.folded_name = $3 and w.status in ('provisioning', 'active') order by w.id limit 100"
     ));
+    // What is held, or has a run at work, must not stand in the way of the others.
+    TO_PURGE = shared(select!(
+        "where w.status = 'deleted' and w.purge_at <= $1
+           and not exists (select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id
+             and f.source in ('security', 'legal') and (f.expires_at is null or f.expires_at > $1))
+           and not exists (select 1 from provisioning_runs r where r.bucket = w.bucket and r.workspace_id = w.id
+             and r.exclusive and not r.terminal)
+         order by w.purge_at, w.id limit $2"
+    ));
     OF_MEMBER = split(of_member!(postgres), of_member!(sqlite));
     OF_ACCOUNT = split(of_account!(postgres), of_account!(sqlite));
     OF_ACCOUNT_AND_MEMBER = split(of_account_and_member!(postgres), of_account_and_member!(sqlite));
@@ -166,6 +175,13 @@ pub(crate) async fn lock(tx: &mut Tx, id: Uuid) -> Result<Option<Workspace>, Err
     tx.locks(Rank::Subject);
     let row = tx.query(&LOCK).bind(bucket(id)).bind(id).fetch_optional().await?;
     Ok(workspaces(tx, row.as_slice()).await?.pop())
+}
+
+/// Deleted workspaces whose time is over and which nothing holds.
+pub(crate) async fn to_purge(tx: &mut Tx, limit: u32) -> Result<Vec<Workspace>, Error> {
+    let now = tx.now().await?;
+    let rows = tx.query(&TO_PURGE).bind(now).bind(i64::from(limit)).fetch_all().await?;
+    workspaces(tx, &rows).await
 }
 
 fn environment(row: &Row) -> Result<Environment, Error> {

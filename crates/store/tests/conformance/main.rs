@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod audit_search;
 mod database;
+mod deletions;
 mod edits;
 mod freezes;
 mod gates;

@@ -153,6 +153,7 @@ impl Stage {
             workspaces: redirect.clone(),
             freezes: redirect.clone(),
             edits: runs.clone(),
+            deletions: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
             principals: runs.clone(),
@@ -166,6 +167,7 @@ impl Stage {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: 100_000,
                 self_serve_accounts: true,
+                purge_after: std::time::Duration::from_hours(720),
             }),
         };
         let (definition, wanted) = (definition.clone(), Difference::default());
