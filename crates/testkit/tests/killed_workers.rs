@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::berth::{Region, Reply, Settings};
-use domain::model::{AccountStatus, TenancyModel};
+use domain::model::{AccountStatus, TenancyModel, WorkspaceStatus};
 use domain::permissions::{Object, Permissions, Relationship, Update};
 use domain::ports::{BackendSpec, Backends, CallError, Ids, LoginAnswer, Page, RunFilter, Wake};
 use domain::workspaces::create::{self, Request};
+use domain::workspaces::status;
 use domain::{Berth, Caller, Change, PrincipalKind};
 use providers::backends::{Faulty, Local, Rates};
 use providers::permissions::Embedded;
@@ -179,7 +180,7 @@ impl Installation {
         accepted.account_id
     }
 
-    async fn create(&self, account_id: Uuid, name: String) {
+    async fn create(&self, account_id: Uuid, name: String) -> Uuid {
         let request = Request {
             account_id,
             name,
@@ -190,7 +191,27 @@ impl Installation {
             labels: domain::labels::Labels::new(),
             termination_protection: false,
         };
-        create::create(&self.berth, &self.caller, request, None).await.unwrap();
+        let Reply::Fresh(accepted) = create::create(&self.berth, &self.caller, request, None).await.unwrap() else {
+            panic!("nothing to replay")
+        };
+        accepted.workspace_id
+    }
+
+    /// Sets or lifts a freeze, wherever the workspace stands; false where it has come to a state that rules it out.
+    async fn set_frozen(&self, workspace: Uuid, frozen: bool) -> bool {
+        let request = status::Request {
+            wanted: if frozen { status::Wanted::Frozen } else { status::Wanted::Active },
+            source: None,
+            sources: None,
+            mode: None,
+            reason: frozen.then(|| ("test".to_owned(), None)),
+            expires_at: None,
+        };
+        match status::change(&self.berth, &self.caller, workspace, request, None).await {
+            Ok(_) => true,
+            Err(domain::Error::InvalidTransition { .. }) => false,
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     async fn live(&self) -> u64 {
@@ -220,9 +241,26 @@ async fn killed_workers_leave_no_orphan() {
     let stream = tokio::spawn({
         let installation = installation.clone();
         async move {
+            let (mut workspaces, mut changes) = (Vec::new(), 0);
+            let mut dice = StdRng::seed_from_u64(SEED + 1);
             for n in 0..CREATES {
-                installation.create(account, format!("Workspace {n}")).await;
+                workspaces.push(installation.create(account, format!("Workspace {n}")).await);
+                for _ in 0..dice.random_range(0..3) {
+                    // New ones more often than old ones: their runs are still at work.
+                    let among = if dice.random_bool(0.5) { 4 } else { usize::MAX };
+                    let age = dice.random_range(0..workspaces.len().min(among));
+                    let workspace = workspaces[workspaces.len() - 1 - age];
+                    changes += u32::from(installation.set_frozen(workspace, dice.random_bool(0.6)).await);
+                }
             }
+            // A parked run waits for its unfreeze; those that are still frozen at the end have been active before.
+            for workspace in &workspaces {
+                let row = installation.berth.workspaces.get(*workspace).await.unwrap().unwrap();
+                if row.status == WorkspaceStatus::Provisioning && !row.freezes.is_empty() {
+                    changes += u32::from(installation.set_frozen(*workspace, false).await);
+                }
+            }
+            changes
         }
     });
     let mut dice = StdRng::seed_from_u64(SEED);
@@ -237,19 +275,26 @@ async fn killed_workers_leave_no_orphan() {
         assert!((&mut *victim).await.unwrap_err().is_cancelled());
         *victim = installation.start();
     }
-    stream.await.unwrap();
+    let changes = stream.await.unwrap();
     until("every run has ended", async || installation.live().await == 0).await;
     for worker in &workers {
         worker.abort();
     }
 
     let runs = installation.berth.runs.list(None, &RunFilter::default(), Page { after: None, limit: 1000 }).await.unwrap();
+    let (carriers, runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(|r| r.definition.name == status::SAGA);
     assert_eq!(runs.len(), CREATES + 1, "each accepted request has its run");
-    let existing: Vec<Uuid> = installation.local.inventory().unwrap().iter().map(|e| e.id).collect();
+    let existing = installation.local.inventory().unwrap().iter().map(|e| (e.id, e.login.open)).collect();
     let foreign = [installation.operator.clone()];
     let wrong = whole::discrepancies(&installation.store, &*installation.berth.permissions, &existing, &foreign).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
     let failed = runs.iter().filter(|r| r.ending == Some(Ending::Failed)).count();
-    println!("{KILLS} workers killed, {CREATES} creates, {failed} of them failed and left nothing");
+    let shut = installation.local.inventory().unwrap().iter().filter(|e| !e.login.open).count();
+    println!(
+        "{KILLS} workers killed, {CREATES} creates, {failed} of them failed and left nothing; {changes} freezes and unfreezes by {} runs, \
+         {shut} logins shut",
+        carriers.len()
+    );
+    assert!(shut > 0 && changes > 50, "{changes} changes, {shut} shut: nothing was tried");
     assert!(failed > 0 && failed < CREATES, "the faults must hit some and leave some");
 }

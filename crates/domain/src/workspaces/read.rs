@@ -81,7 +81,7 @@ fn changes_of_status(rights: Rights, workspace: &Workspace) -> impl Iterator<Ite
     let may = move |source: &FreezeSource| if *source == FreezeSource::AccountAdmin { rights.act } else { rights.operate };
     let stands = |source: &FreezeSource| workspace.freezes.iter().any(|freeze| freeze.source == *source);
     let of = |transition: Transition| transition.sources(workspace.status).unwrap_or_default().iter();
-    let freeze = of(Transition::Freeze).any(|source| may(source)).then_some(Transition::Freeze);
+    let freeze = of(Transition::Freeze).any(&may).then_some(Transition::Freeze);
     let unfreeze = of(Transition::Unfreeze).any(|source| may(source) && stands(source)).then_some(Transition::Unfreeze);
     [freeze, unfreeze].into_iter().flatten().map(Transition::as_str)
 }
