@@ -4,6 +4,7 @@ pub mod audit;
 pub mod create;
 pub mod get;
 pub mod list;
+pub mod members;
 
 use domain::model;
 use serde::Serialize;

@@ -192,16 +192,21 @@ impl Fields {
         self.text(name).unwrap_or_default()
     }
 
+    /// An id, if it is given.
+    pub fn id(&mut self, name: &'static str) -> Option<Uuid> {
+        let text = self.text(name)?;
+        let Some(id) = parse_id(&text) else {
+            self.refuse(name, "is not a UUID");
+            return None;
+        };
+        self.attempt.about(name, id);
+        Some(id)
+    }
+
     /// An id without which there is no request; nil, and refused by [`Fields::finish`], if it is missing.
     pub fn required_id(&mut self, name: &'static str) -> Uuid {
         self.require(name);
-        let Some(text) = self.text(name) else { return Uuid::nil() };
-        let Some(id) = parse_id(&text) else {
-            self.refuse(name, "is not a UUID");
-            return Uuid::nil();
-        };
-        self.attempt.about(name, id);
-        id
+        self.id(name).unwrap_or_default()
     }
 
     /// As [`Fields::word`], where there is no request without it.

@@ -1,19 +1,24 @@
-//! Who sends a request: the `Caller` of a use case from the bearer token and the connection.
+//! Who sends a request: the `Caller` of a use case from the bearer token, the connection, and the user for whom a service
+//! account says that it acts.
 
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
-use domain::Caller;
+use domain::{Caller, Invalid, Principal, PrincipalKind};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::State;
 use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
+use crate::query::parse_id;
 
 /// Characters of a user agent that are kept for the audit log.
 const USER_AGENT_MAX: usize = 256;
+const ON_BEHALF_OF: HeaderName = HeaderName::from_static("berth-on-behalf-of");
+/// Characters of a user's name in a header.
+const NAME_MAX: usize = 200;
 
 /// Extracts the caller; a handler that takes this answers nobody without a valid token.
 #[derive(Debug, Clone)]
@@ -26,15 +31,21 @@ impl FromRequestParts<State> for Authenticated {
         let token = bearer(&parts.headers)?;
         let claims = state.authenticator.authenticate(token).map_err(|e| invalid_token(&e.to_string()))?;
         let extensions = &parts.extensions;
-        let caller = Caller {
+        let mut caller = Caller {
             principal: claims.principal,
+            on_behalf_of: None,
             credential_id: claims.token_id,
             source_ip: state.trusted_proxies.source(parts),
             user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
             request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
             traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
         };
-        Attempt::of(extensions).by(&caller);
+        let attempt = Attempt::of(extensions);
+        attempt.by(&caller);
+        if let Some(user) = named_user(&parts.headers)? {
+            caller.on_behalf_of = Some(found_user(state, caller.principal, user).await?);
+            attempt.by(&caller);
+        }
         Ok(Self(caller))
     }
 }
@@ -55,6 +66,34 @@ impl Token {
     pub fn valid_for(&self, state: &State) -> Option<Duration> {
         state.authenticator.authenticate(&self.0).ok().map(|claims| claims.valid_for)
     }
+}
+
+/// The user whom the header names, by id or by name.
+fn named_user(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let malformed = |detail: &str| Problem::invalid_request(vec![Invalid::new("Berth-On-Behalf-Of", detail)]);
+    let mut values = headers.get_all(ON_BEHALF_OF).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(malformed("is given more than once"));
+    }
+    match value.to_str().map(str::trim) {
+        Ok(user) if (1..=NAME_MAX).contains(&user.len()) && !user.contains('\t') => Ok(Some(user)),
+        _ => Err(malformed("is not 1 to 200 visible ASCII characters; of a user whose name has others give the id")),
+    }
+}
+
+/// Only a service account acts for somebody else, and only for a user.
+async fn found_user(state: &State, sender: Principal, user: &str) -> Result<Principal, Problem> {
+    let refused = || Problem::of(Code::OnBehalfOfRefused);
+    if sender.kind != PrincipalKind::ServiceAccount {
+        return Err(refused());
+    }
+    let principals = &state.berth.principals;
+    let found = match parse_id(user) {
+        Some(id) => principals.get(Principal { kind: PrincipalKind::User, id }).await?,
+        None => principals.find(PrincipalKind::User, user).await?,
+    };
+    found.map(|known| known.principal).ok_or_else(refused)
 }
 
 /// The text of a header without what a terminal or a table could trip over.

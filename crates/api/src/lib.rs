@@ -16,6 +16,7 @@ mod idempotency;
 mod if_match;
 mod index;
 mod me;
+mod members;
 mod middleware;
 mod openapi;
 mod pages;

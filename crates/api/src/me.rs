@@ -52,7 +52,9 @@ pub struct Me {
     name: String,
     /// The account that a service account belongs to.
     account_id: Option<Uuid>,
-    /// The caller's rights on the platform.
+    /// The user on whose behalf the service account acts in this request.
+    on_behalf_of: Option<PrincipalBody>,
+    /// The caller's rights on the platform; where it acts on behalf of a user, those that both have.
     #[schema(examples("read"))]
     platform_permissions: Vec<&'static str>,
 }
@@ -62,7 +64,7 @@ pub struct Me {
 /// Tells whom the token stands for, and what the caller may do on the platform as a whole.
 #[utoipa::path(get, path = "/v1/me", operation_id = "getMe", tag = "Service",
     responses((status = 200, description = "The caller", body = Me,
-        example = json!({"type": "user", "id": "0b9d5d4e-6a3c-4f0e-9a55-5d2f3a7c9e21", "name": "ada", "account_id": null,
+        example = json!({"type": "user", "id": "0b9d5d4e-6a3c-4f0e-9a55-5d2f3a7c9e21", "name": "ada", "account_id": null, "on_behalf_of": null,
             "platform_permissions": ["administer", "read"]}))))]
 pub async fn me(Extracted(state): Extracted<State>, Authenticated(caller): Authenticated, _: NoQuery) -> Result<Json<Me>, Problem> {
     let me = domain::me::me(&state.berth, &caller).await?;
@@ -71,6 +73,7 @@ pub async fn me(Extracted(state): Extracted<State>, Authenticated(caller): Authe
         id: me.principal.principal.id,
         name: me.principal.name,
         account_id: me.principal.account_id,
+        on_behalf_of: me.on_behalf_of.map(|user| user.principal.into()),
         platform_permissions: me.platform_permissions,
     }))
 }

@@ -24,6 +24,7 @@ const DESCRIPTION: &str = "Berth provisions workspaces: environments, backend wo
     Every refusal is a problem (RFC 9457) with a stable `code`. Unknown fields and query parameters are refused: 400 for a request \
     that has not the shape documented here, 422 for values that break a rule. Every answer carries `X-Request-Id`, the one that was \
     sent (`[A-Za-z0-9._-]{1,128}`) or a new one. Lists are bare arrays; a `Link` header leads to the next page.\n\n\
+    A service account may say with `Berth-On-Behalf-Of` for which user it acts; both must have the right.\n\n\
     Send an `Idempotency-Key` with a POST, and a repeated request is answered like the first, for 24 hours.";
 
 /// The document without its paths.
@@ -140,9 +141,10 @@ fn operations(item: &mut PathItem) -> Vec<(HttpMethod, &mut Operation)> {
 }
 
 /// Refusals that mean the same wherever they occur: status, name among the components, description.
-const SHARED: [(&str, &str, &str); 8] = [
+const SHARED: [(&str, &str, &str); 9] = [
     ("400", "InvalidRequest", "The request does not have the documented shape"),
     ("401", "Unauthenticated", "The token is missing or not valid"),
+    ("403", "Forbidden", "The caller may not act on behalf of the user that `Berth-On-Behalf-Of` names"),
     ("408", "RequestTimeout", "The body did not arrive in time"),
     ("413", "BodyTooLarge", "The body is larger than 64 KiB"),
     ("415", "UnsupportedMediaType", "The body is not `application/json`"),
@@ -162,7 +164,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     for (status, name, _) in SHARED {
         let applies = match status {
             "400" | "500" => true,
-            "401" | "503" => !public,
+            "401" | "403" | "503" => !public,
             _ => takes_body,
         };
         if applies {
@@ -170,13 +172,17 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             operation.responses.responses.entry(status.to_owned()).or_insert_with(shared);
         }
     }
+    if !public {
+        operation.parameters.get_or_insert_default().push(on_behalf_of().into());
+    }
     if *method == HttpMethod::Post {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
     }
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         refusal(status, response);
-        if status == "202" {
+        // What is accepted without a run has no URL of its own.
+        if status == "202" && response.headers.contains_key("Location") {
             link_to_the_run(response);
         }
     }
@@ -216,6 +222,24 @@ fn text_header(description: &str) -> Header {
     let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String));
     header.description = Some(description.to_owned());
     header
+}
+
+fn on_behalf_of() -> utoipa::openapi::path::Parameter {
+    ParameterBuilder::new()
+        .name("Berth-On-Behalf-Of")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "The id or the name of the user for whom a service account acts: both must have the right, and both are audited. \
+             A user may not send it",
+        ))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some(r"^[!-~]([ -~]{0,198}[!-~])?$"))
+                .examples([json!("0b9d5d4e-6a3c-4f0e-9a55-5d2f3a7c9e21")]),
+        ))
+        .build()
 }
 
 fn idempotency_key() -> utoipa::openapi::path::Parameter {

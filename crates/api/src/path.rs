@@ -28,11 +28,29 @@ impl<S: Send + Sync> FromRequestParts<S> for PathIdAndText {
     }
 }
 
+/// The first two such parts.
+#[derive(Debug, Clone, Copy)]
+pub struct PathIds(pub Uuid, pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIds {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let PathId(first) = PathId::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| refuse("", "the path is not UTF-8"))?;
+        let (name, value) = params.iter().nth(1).ok_or_else(|| refuse("", "the path holds one id only"))?;
+        parse_id(value).map(|second| Self(first, second)).ok_or_else(|| refuse(&format!("{{{name}}}"), "is not a UUID"))
+    }
+}
+
+fn refuse(pointer: &str, detail: &str) -> Problem {
+    Problem::invalid_request(vec![Invalid::new(pointer, detail)])
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let refuse = |pointer: &str, detail: &str| Problem::invalid_request(vec![Invalid::new(pointer, detail)]);
         let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| refuse("", "the path is not UTF-8"))?;
         let (name, value) = params.iter().next().ok_or_else(|| refuse("", "the path holds no id"))?;
         parse_id(value).map(Self).ok_or_else(|| refuse(&format!("{{{name}}}"), "is not a UUID"))

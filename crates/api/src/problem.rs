@@ -68,6 +68,8 @@ codes! {
         "Get a new token from the issuer and send it as it is.";
     PermissionDenied = 403 "permission_denied": "You may not do this",
         "Ask an administrator of the named object for the permission.";
+    OnBehalfOfRefused = 403 "on_behalf_of_refused": "You may not act on behalf of this user",
+        "Leave `Berth-On-Behalf-Of` out, or send it with a service account's token and the id or the name of a user whom Berth knows.";
     NotFound = 404 "not_found": "There is no such thing, or you may not see it",
         "Check the id, and that the token belongs to who should see it.";
     RouteNotFound = 404 "route_not_found": "This API has no such path",
@@ -84,6 +86,12 @@ codes! {
         "Delete workspaces that are not needed, or have the quota raised.";
     AccountNotActive = 409 "account_not_active": "The account is not active",
         "Wait until the account's own provisioning run has succeeded.";
+    WorkspaceNotActive = 409 "workspace_not_active": "The workspace is not active",
+        "Wait until the workspace's own provisioning run has succeeded; one that has failed or is being purged takes no more changes.";
+    MemberExists = 409 "member_exists": "This principal is a member already",
+        "Change the member's role instead.";
+    LastOwner = 409 "last_owner": "There would be no owner left",
+        "Make somebody else an owner first.";
     RunInProgress = 409 "run_in_progress": "Another run is at work on this workspace",
         "Wait for the run at `run_url` to end, or cancel it.";
     VerbConflict = 409 "verb_conflict": "The run's state does not allow this",
@@ -118,6 +126,8 @@ codes! {
         "Poll the run with `?wait=30s`, or open the stream again after `Retry-After` seconds.";
     Unavailable = 503 "unavailable": "A part of the service is away",
         "Send the request again after `Retry-After` seconds, with the same Idempotency-Key if it has one.";
+    RemovalPending = 503 "removal_pending": "A change of your role here is not in force yet",
+        "Send the request again after `Retry-After` seconds; until then it is not known what you may do here.";
 }
 
 impl Code {

@@ -9,6 +9,7 @@ pub mod environments;
 pub mod get;
 pub mod labels;
 pub mod list;
+pub mod members;
 pub mod pillars;
 pub mod restore;
 pub mod status;

@@ -41,11 +41,16 @@ pub fn router(admin: Admin) -> Router {
 struct Standing {
     counts: domain::ports::RunCounts,
     unclaimable: Vec<(saga::DefinitionId, u64)>,
+    outbox: domain::ports::Backlog,
 }
 
 async fn standing(admin: &Admin) -> Result<Standing, saga::StoreError> {
     let known: Vec<_> = admin.berth.sagas.all().map(|saga| saga.definition.id.clone()).collect();
-    Ok(Standing { counts: admin.berth.runs.counts().await?, unclaimable: admin.engine.unknown(&known).await? })
+    Ok(Standing {
+        counts: admin.berth.runs.counts().await?,
+        unclaimable: admin.engine.unknown(&known).await?,
+        outbox: admin.berth.members.backlog().await?,
+    })
 }
 
 impl Standing {
@@ -85,6 +90,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
             }
             metrics::gauge!("berth_runs_oldest_live_seconds").set(standing.oldest_seconds());
             metrics::gauge!("berth_runs_unclaimable").set(gauge(standing.unclaimable.iter().map(|(_, n)| n).sum()));
+            metrics::gauge!("berth_membership_changes_undelivered").set(gauge(standing.outbox.undelivered));
+            let oldest = standing.outbox.oldest_at.map_or(0.0, |at| standing.outbox.now.since(at).as_secs_f64());
+            metrics::gauge!("berth_membership_changes_oldest_seconds").set(oldest);
             metrics::gauge!("berth_database_up").set(1.0);
         }
         Err(error) => {
@@ -114,5 +122,7 @@ pub fn describe() {
     metrics::describe_gauge!("berth_runs_live", "Provisioning runs that have not ended, by state");
     metrics::describe_gauge!("berth_runs_oldest_live_seconds", "Age of the oldest provisioning run that has not ended");
     metrics::describe_gauge!("berth_runs_unclaimable", "Live runs whose saga version this process does not know");
+    metrics::describe_gauge!("berth_membership_changes_undelivered", "Changes of roles that the permission system was not told of yet");
+    metrics::describe_gauge!("berth_membership_changes_oldest_seconds", "Age of the oldest of these changes");
     metrics::describe_gauge!("berth_database_up", "Whether the database answered this scrape");
 }

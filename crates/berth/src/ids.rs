@@ -1,7 +1,10 @@
-//! Makes ids and keys: where the process's randomness and clock enter the domain.
+//! Makes ids and keys, and waits: where the process's randomness and clock enter the domain.
+
+use std::pin::Pin;
+use std::time::Duration;
 
 use domain::ids::within;
-use domain::ports::Ids;
+use domain::ports::{Ids, Timer};
 use saga::Time;
 use uuid::Uuid;
 
@@ -23,6 +26,14 @@ impl Ids for RandomIds {
     #[expect(clippy::disallowed_methods, reason = "this is the port that randomness comes in through")]
     fn key(&self) -> [u8; 32] {
         rand::random()
+    }
+}
+
+pub struct RealTimer;
+
+impl Timer for RealTimer {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(time))
     }
 }
 

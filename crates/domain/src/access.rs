@@ -3,12 +3,16 @@
 //! A workspace in state `provisioning` or `failed` is authorized on its account, whatever relationships exist; so is an
 //! account in those states on its creator and the platform. Who may not see a thing learns nothing of it; who sees it
 //! and lacks the right needed is told which.
+//!
+//! Where a service account acts for a user, both must hold every right. Whoever's role was reduced is refused on the account
+//! or workspace, and below, until the permission system knows: every check comes through here and looks.
 
 use uuid::Uuid;
 
 use crate::model::{Account, AccountStatus, Freeze, FreezeMode, Workspace, WorkspaceStatus};
 use crate::permissions::{Check, Consistency, Object};
-use crate::{Berth, Caller, Error};
+use crate::ports::Standing;
+use crate::{Berth, Caller, Error, Principal};
 
 /// A right on an object.
 #[derive(Debug, Clone)]
@@ -16,19 +20,25 @@ pub(crate) struct Right {
     pub what: &'static str,
     pub object: Object,
     pub permission: &'static str,
+    /// The account or workspace that it is on.
+    scope: Option<Uuid>,
 }
 
 impl Right {
     pub fn on_account(id: Uuid, permission: &'static str) -> Self {
-        Self { what: "account", object: Object::account(id), permission }
+        Self { what: "account", object: Object::account(id), permission, scope: Some(id) }
     }
 
     pub fn on_workspace(id: Uuid, permission: &'static str) -> Self {
-        Self { what: "workspace", object: Object::workspace(id), permission }
+        Self { what: "workspace", object: Object::workspace(id), permission, scope: Some(id) }
     }
 
     pub fn on_platform(permission: &'static str) -> Self {
-        Self { what: "platform", object: Object::platform(), permission }
+        Self { what: "platform", object: Object::platform(), permission, scope: None }
+    }
+
+    fn of(&self, principal: Principal) -> Check {
+        Check { resource: self.object.clone(), permission: self.permission.to_owned(), subject: principal.into() }
     }
 
     pub fn forbidden(&self) -> Error {
@@ -62,12 +72,19 @@ pub(crate) struct Ground {
     what: &'static str,
     see: Right,
     act: Right,
-    /// The caller made what is not active yet: may see and change it.
-    is_creator: bool,
+    /// Made what is not active yet: may see and change it.
+    creator: Option<Principal>,
     token: Option<String>,
+    /// The account or workspace whose members count here.
+    scope: Uuid,
+    /// Whether somebody's role there changed so lately that it has to be asked whose.
+    unsettled: bool,
     /// Of a workspace: the freezes in force that block reads as well.
     blocked: Vec<Freeze>,
 }
+
+/// A right that is asked, and whether the creator of what is not active yet has it whatever the answer.
+type Question<'a> = (&'a Right, bool);
 
 impl Ground {
     /// An account that is taken to be active.
@@ -76,30 +93,31 @@ impl Ground {
             what: "account",
             see: Right::on_account(id, "read"),
             act: Right::on_account(id, "administer"),
-            is_creator: false,
+            creator: None,
             token,
+            scope: id,
+            unsettled: true,
             blocked: Vec::new(),
         }
     }
 
-    pub fn account(account: &Account, caller: &Caller) -> Self {
-        let token = account.permissions_token.clone();
+    pub fn account(account: &Account) -> Self {
+        let active = Self::active_account(account.id, account.permissions_token.clone());
         if account.status == AccountStatus::Active {
-            return Self::active_account(account.id, token);
+            return Self { unsettled: account.roles_unsettled, ..active };
         }
         Self {
-            what: "account",
             see: Right::on_platform("read"),
             act: Right::on_platform("administer"),
-            is_creator: account.created_by == caller.principal,
-            token,
-            blocked: Vec::new(),
+            creator: Some(account.created_by),
+            unsettled: account.roles_unsettled,
+            ..active
         }
     }
 
     /// What belongs to the account and is not its plain members' to see: its runs.
-    pub fn account_runs(account: &Account, caller: &Caller) -> Self {
-        let mut ground = Self::account(account, caller);
+    pub fn account_runs(account: &Account) -> Self {
+        let mut ground = Self::account(account);
         if account.status == AccountStatus::Active {
             ground.see = Right::on_account(account.id, "read_workspaces");
         }
@@ -107,27 +125,17 @@ impl Ground {
     }
 
     pub async fn workspace(berth: &Berth, workspace: &Workspace) -> Result<Self, Error> {
-        let blocked = workspace.freezes.iter().filter(|f| f.mode == FreezeMode::Blocked).cloned().collect();
-        if is_on_account(workspace) {
+        let (see, act, token) = if is_on_account(workspace) {
             // The relationships that count are the account's, and so is the token.
             let token = berth.accounts.get(workspace.account_id).await?.and_then(|a| a.permissions_token);
-            return Ok(Self {
-                what: "workspace",
-                see: Right::on_account(workspace.account_id, "read_workspaces"),
-                act: Right::on_account(workspace.account_id, "administer"),
-                is_creator: false,
-                token,
-                blocked,
-            });
-        }
-        Ok(Self {
-            what: "workspace",
-            see: Right::on_workspace(workspace.id, "read"),
-            act: Right::on_workspace(workspace.id, "administer"),
-            is_creator: false,
-            token: workspace.permissions_token.clone(),
-            blocked,
-        })
+            (Right::on_account(workspace.account_id, "read_workspaces"), Right::on_account(workspace.account_id, "administer"), token)
+        } else {
+            let token = workspace.permissions_token.clone();
+            (Right::on_workspace(workspace.id, "read"), Right::on_workspace(workspace.id, "administer"), token)
+        };
+        let (scope, unsettled) = (workspace.id, workspace.roles_unsettled);
+        let blocked = workspace.freezes.iter().filter(|f| f.mode == FreezeMode::Blocked).cloned().collect();
+        Ok(Self { what: "workspace", see, act, creator: None, token, scope, unsettled, blocked })
     }
 
     /// The same ground for something that belongs to it.
@@ -168,7 +176,7 @@ impl Ground {
     /// # Errors
     /// `NotFound` for who may not see it, [`Error::Frozen`] where a freeze blocks it.
     pub async fn require_open(&self, berth: &Berth, caller: &Caller, freshness: Freshness) -> Result<(), Error> {
-        if !self.is_creator && !ask(berth, caller, &self.consistency(freshness), &[&self.see]).await?[0] {
+        if !self.answers(berth, caller, self.consistency(freshness), [(&self.see, true)]).await?[0] {
             return Err(self.not_found());
         }
         if self.blocked.is_empty() { Ok(()) } else { Err(Error::Frozen { freezes: self.blocked.clone() }) }
@@ -177,10 +185,7 @@ impl Ground {
     /// # Errors
     /// `NotFound` for who may not see it, `Forbidden` for who may not change it.
     pub async fn require_action(&self, berth: &Berth, caller: &Caller) -> Result<(), Error> {
-        if self.is_creator {
-            return Ok(());
-        }
-        self.require(berth, caller, &self.act).await
+        self.require_right(berth, caller, (&self.act, true)).await
     }
 
     /// # Errors
@@ -192,17 +197,22 @@ impl Ground {
     /// # Errors
     /// `NotFound` for who may not see it, `Forbidden` for who lacks `right`.
     pub async fn require(&self, berth: &Berth, caller: &Caller, right: &Right) -> Result<(), Error> {
-        match *ask(berth, caller, &Consistency::FullyConsistent, &[&self.see, right]).await?.as_slice() {
+        self.require_right(berth, caller, (right, false)).await
+    }
+
+    async fn require_right(&self, berth: &Berth, caller: &Caller, wanted: Question<'_>) -> Result<(), Error> {
+        match self.answers(berth, caller, Consistency::FullyConsistent, [(&self.see, true), wanted]).await? {
             [_, true] => Ok(()),
-            [sees, _] if sees || self.is_creator => Err(right.forbidden()),
-            _ => Err(self.not_found()),
+            [true, false] => Err(wanted.0.forbidden()),
+            [false, false] => Err(self.not_found()),
         }
     }
 
     pub async fn rights(&self, berth: &Berth, caller: &Caller, freshness: Freshness) -> Result<Rights, Error> {
         let operate = Right::on_platform("administer");
-        let answers = ask(berth, caller, &self.consistency(freshness), &[&self.see, &self.act, &operate]).await?;
-        Ok(Rights { see: self.is_creator || answers[0], act: self.is_creator || answers[1], operate: answers[2] })
+        let questions = [(&self.see, true), (&self.act, true), (&operate, false)];
+        let [see, act, operate] = self.answers(berth, caller, self.consistency(freshness), questions).await?;
+        Ok(Rights { see, act, operate })
     }
 
     fn consistency(&self, freshness: Freshness) -> Consistency {
@@ -211,6 +221,28 @@ impl Ground {
             (Freshness::Row, Some(token)) => Consistency::AtLeastAsFresh(token.clone()),
             (Freshness::Row, None) => Consistency::MinimizeLatency,
         }
+    }
+
+    /// What all of the caller's principals have a right to, from one bulk check.
+    async fn answers<const N: usize>(
+        &self,
+        berth: &Berth,
+        caller: &Caller,
+        consistency: Consistency,
+        questions: [Question<'_>; N],
+    ) -> Result<[bool; N], Error> {
+        let consistency = if self.unsettled { settled(berth, caller, &[self.scope], consistency).await? } else { consistency };
+        let mut asked = Vec::new();
+        for (index, (right, creators)) in questions.iter().enumerate() {
+            let others = caller.principals().filter(|principal| !creators || self.creator != Some(*principal));
+            asked.extend(others.map(|principal| (index, right.of(principal))));
+        }
+        let (indexes, checks): (Vec<usize>, Vec<Check>) = asked.into_iter().unzip();
+        let mut held = [true; N];
+        for (index, answer) in indexes.into_iter().zip(bulk(berth, &checks, &consistency).await?) {
+            held[index] &= answer;
+        }
+        Ok(held)
     }
 }
 
@@ -228,17 +260,57 @@ pub(crate) fn is_on_account(workspace: &Workspace) -> bool {
     }
 }
 
-/// One answer per right, in order, from one bulk check. An outage is an error, never a "no".
+/// One answer per right, in order, from one bulk check: whether all of the caller's principals have it. An outage is an
+/// error, never a "no".
 pub(crate) async fn ask(berth: &Berth, caller: &Caller, consistency: &Consistency, rights: &[&Right]) -> Result<Vec<bool>, Error> {
-    if rights.is_empty() {
+    let each = ask_each(berth, caller, consistency, rights).await?;
+    Ok(each.iter().map(|of_right| of_right.iter().all(|answer| *answer)).collect())
+}
+
+/// As [`ask`], one answer per right and principal of the caller's.
+pub(crate) async fn ask_each(
+    berth: &Berth,
+    caller: &Caller,
+    consistency: &Consistency,
+    rights: &[&Right],
+) -> Result<Vec<Vec<bool>>, Error> {
+    let mut scopes: Vec<Uuid> = rights.iter().filter_map(|right| right.scope).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let consistency = settled(berth, caller, &scopes, consistency.clone()).await?;
+    let checks: Vec<Check> = rights.iter().flat_map(|right| caller.principals().map(|principal| right.of(principal))).collect();
+    let answers = bulk(berth, &checks, &consistency).await?;
+    Ok(answers.chunks(caller.principals().count()).map(<[bool]>::to_vec).collect())
+}
+
+/// Of the caller's principals one without a right that each of `answers` is about, whose own rows are all that the caller
+/// can be shown; `None` if all have it.
+pub(crate) fn lacking(caller: &Caller, answers: &[bool]) -> Option<Principal> {
+    // A user has fewer rows than the service account that acts for many.
+    caller.principals().zip(answers).filter(|(_, has)| !**has).map(|(principal, _)| principal).last()
+}
+
+/// The consistency at which the caller's roles on these accounts and workspaces, and above, can be relied on.
+///
+/// # Errors
+/// [`Error::RemovalPending`] while a role of the caller's is reduced and the permission system does not know.
+pub(crate) async fn settled(berth: &Berth, caller: &Caller, scopes: &[Uuid], consistency: Consistency) -> Result<Consistency, Error> {
+    if scopes.is_empty() {
+        return Ok(consistency);
+    }
+    let principals: Vec<Principal> = caller.principals().collect();
+    match berth.members.standing(&principals, scopes).await? {
+        Standing::Settled => Ok(consistency),
+        Standing::Changed => Ok(Consistency::FullyConsistent),
+        Standing::RemovalPending => Err(Error::RemovalPending),
+    }
+}
+
+async fn bulk(berth: &Berth, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, Error> {
+    if checks.is_empty() {
         return Ok(Vec::new());
     }
-    let subject = Object::from(caller.principal);
-    let checks: Vec<Check> = rights
-        .iter()
-        .map(|right| Check { resource: right.object.clone(), permission: right.permission.to_owned(), subject: subject.clone() })
-        .collect();
-    let answers = berth.permissions.check(&checks, consistency).await?;
+    let answers = berth.permissions.check(checks, consistency).await?;
     if answers.len() == checks.len() {
         return Ok(answers);
     }

@@ -6,7 +6,7 @@ use saga::ports::OnFailure;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::access::{Freshness, Ground, Right, ask};
+use crate::access::{Freshness, Ground, Right, ask, ask_each, lacking};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
@@ -17,7 +17,7 @@ use crate::permissions::Consistency;
 use crate::ports::{NewAccount, Page};
 use crate::runs::new_run::NewRunOf;
 use crate::steps::input::CreateAccountInput;
-use crate::{Berth, Caller, Error};
+use crate::{Berth, Caller, Error, Principal};
 
 /// The saga that makes an account usable by its owner.
 pub const SAGA: &str = "create-account";
@@ -80,7 +80,7 @@ pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Account, Error> {
     let account = find(berth, id).await?;
-    Ground::account(&account, caller).require_sight(berth, caller, Freshness::Row).await?;
+    Ground::account(&account).require_sight(berth, caller, Freshness::Row).await?;
     Ok(account)
 }
 
@@ -93,14 +93,15 @@ pub(crate) async fn find(berth: &Berth, id: Uuid) -> Result<Account, Error> {
 /// # Errors
 /// An outage.
 pub async fn list(berth: &Berth, caller: &Caller, page: Page) -> Result<Listed<Account>, Error> {
-    let sees_all = ask(berth, caller, &Consistency::FullyConsistent, &[&Right::on_platform("read")]).await?[0];
-    fill(&Rows { berth, caller, sees_all }, page).await
+    let platform = ask_each(berth, caller, &Consistency::FullyConsistent, &[&Right::on_platform("read")]).await?;
+    fill(&Rows { berth, caller, member: lacking(caller, &platform[0]) }, page).await
 }
 
 struct Rows<'a> {
     berth: &'a Berth,
     caller: &'a Caller,
-    sees_all: bool,
+    /// Whose rows they are; `None`: all there are.
+    member: Option<Principal>,
 }
 
 #[async_trait]
@@ -112,13 +113,12 @@ impl Source for Rows<'_> {
     }
 
     async fn fetch(&self, page: Page) -> Result<Vec<Account>, Error> {
-        let member = (!self.sees_all).then_some(self.caller.principal);
-        Ok(self.berth.accounts.list(member, page).await?)
+        Ok(self.berth.accounts.list(self.member, page).await?)
     }
 
     /// A row of the caller's is no right: it may have been taken away in the meantime.
     async fn visible(&self, rows: &[Account]) -> Result<Vec<bool>, Error> {
-        if self.sees_all {
+        if self.member.is_none() {
             return Ok(vec![true; rows.len()]);
         }
         let active: Vec<Right> =
@@ -127,7 +127,7 @@ impl Source for Rows<'_> {
         let mut answers = ask(self.berth, self.caller, &Consistency::FullyConsistent, &asked).await?.into_iter();
         let visible = rows.iter().map(|account| match account.status {
             AccountStatus::Active => answers.next().unwrap_or(false),
-            AccountStatus::Provisioning | AccountStatus::Failed => account.created_by == self.caller.principal,
+            AccountStatus::Provisioning | AccountStatus::Failed => self.caller.principals().all(|p| p == account.created_by),
         });
         Ok(visible.collect())
     }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Deletions, Edits, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Pauses, Principals,
-    ProvisioningRuns, Wake, Workspaces, Written,
+    Accounts, Answer, AuditLog, Deletions, Edits, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Members, Pauses, Principals,
+    ProvisioningRuns, Timer, Wake, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -20,6 +20,7 @@ pub struct Berth {
     pub freezes: Arc<dyn Freezes>,
     pub edits: Arc<dyn Edits>,
     pub deletions: Arc<dyn Deletions>,
+    pub members: Arc<dyn Members>,
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
     pub principals: Arc<dyn Principals>,
@@ -28,6 +29,7 @@ pub struct Berth {
     pub permissions: Arc<dyn Permissions>,
     pub ids: Arc<dyn Ids>,
     pub wake: Arc<dyn Wake>,
+    pub timer: Arc<dyn Timer>,
     pub sagas: Arc<Registry<Change>>,
     pub settings: Arc<Settings>,
 }
@@ -77,6 +79,7 @@ impl<T> Replay<T> {
         IdempotencyKey {
             account_id: account,
             principal: caller.principal,
+            on_behalf_of: caller.on_behalf_of,
             method: self.method,
             path: self.path,
             key: self.key,

@@ -59,6 +59,15 @@ pub enum Error {
     /// Whose the name was has another one now, or is deleted; it comes first, if the caller may read it.
     #[error("the name belonged to a workspace that has another one now, or is deleted")]
     NameRetired { workspaces: Vec<Uuid> },
+    #[error("the workspace is {status}, not active")]
+    WorkspaceNotActive { status: &'static str },
+    #[error("this principal is a member already")]
+    MemberExists,
+    #[error("the {scope} would be left without an owner")]
+    LastOwner { scope: &'static str },
+    /// A role of the caller's was reduced here, and the permission system does not know yet; 503.
+    #[error("a change of your role here is not in force yet")]
+    RemovalPending,
     /// The run's journal rules the verb out.
     #[error("{detail}")]
     VerbConflict { detail: String },

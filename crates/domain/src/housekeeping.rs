@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use crate::audit::Draft;
+use crate::members::delivery::{back_off, deliver};
+use crate::permissions::PermissionsError;
 use crate::workspaces::delete::start_purge;
 use crate::{Berth, Error};
 
@@ -11,6 +13,10 @@ use crate::{Berth, Error};
 const WORKSPACES: u32 = 100;
 /// How long what could not be done is left alone.
 const AGAIN_IN: Duration = Duration::from_secs(10);
+/// The most changes of roles that are taken at once.
+const BATCH: u32 = 20;
+/// How long nobody else takes what one has taken: longer than a batch needs where the permission system answers.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// What a duty did.
 #[derive(Debug, Default)]
@@ -72,6 +78,35 @@ pub async fn start_purges(berth: &Berth) -> Result<Done, Error> {
     }
     if !done.trouble.is_empty() {
         done.next = Some(AGAIN_IN);
+    }
+    Ok(done)
+}
+
+/// Tells the permission system of changes of roles that it was not told of when they were made.
+///
+/// # Errors
+/// The database is away.
+pub async fn deliver_membership_changes(berth: &Berth) -> Result<Done, Error> {
+    let due = berth.members.take_due(BATCH, LEASE).await?;
+    let mut done = Done { next: due.next, trouble: Vec::new() };
+    let mut changes = due.changes.into_iter();
+    while let Some(change) = changes.next() {
+        let Err(error) = deliver(berth, std::slice::from_ref(&change), None).await else {
+            // The next one of its line may be due.
+            done.next = Some(Duration::ZERO);
+            continue;
+        };
+        let again_in = back_off(change.attempts);
+        berth.members.postpone(&change, &error.to_string(), again_in).await?;
+        done.next = Some(done.next.map_or(again_in, |next| next.min(again_in)));
+        let is_away = matches!(error, Error::Permissions(PermissionsError::Unavailable(_)));
+        done.trouble.push(Trouble { id: change.id, attempts: change.attempts, error });
+        if is_away {
+            // The others would fare no better.
+            for untried in changes.by_ref() {
+                berth.members.postpone(&untried, "the permission system was away", again_in).await?;
+            }
+        }
     }
     Ok(done)
 }

@@ -10,6 +10,7 @@ pub mod housekeeping;
 pub mod ids;
 pub mod labels;
 pub mod me;
+pub mod members;
 pub mod model;
 pub mod names;
 pub mod paging;

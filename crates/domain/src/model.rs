@@ -52,6 +52,22 @@ impl Role {
             PrincipalKind::ServiceAccount => Self::Admin,
         }
     }
+
+    /// Whether going from the one to the other (`None`: no role) takes something away.
+    #[must_use]
+    pub fn is_reduced(before: Option<Self>, after: Option<Self>) -> bool {
+        // The declaration begins with the role that may do most.
+        match (before, after) {
+            (Some(before), Some(after)) => after > before,
+            (before, after) => before.is_some() && after.is_none(),
+        }
+    }
+
+    /// Whether memberships of `scope` have this role.
+    #[must_use]
+    pub fn exists_on(self, scope: Scope) -> bool {
+        scope == Scope::Workspace || self != Self::Viewer
+    }
 }
 
 words!(Scope { Account = "account", Workspace = "workspace" });
@@ -85,6 +101,15 @@ pub struct Freeze {
     pub expires_at: Option<Time>,
 }
 
+/// An account or workspace that has members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ScopeRef {
+    pub scope: Scope,
+    pub id: Uuid,
+    /// The account itself, or the workspace's.
+    pub account_id: Uuid,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     pub id: Uuid,
@@ -98,6 +123,8 @@ pub struct Account {
     pub workspaces_max: i64,
     /// The permission system's token of the last write about this account.
     pub permissions_token: Option<String>,
+    /// Somebody's role on it changed so lately that a read has to look whose.
+    pub roles_unsettled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -116,6 +143,8 @@ pub struct Workspace {
     /// Raised by every change of the row; the `ETag`.
     pub revision: i64,
     pub permissions_token: Option<String>,
+    /// Somebody's role on it or on its account changed so lately that a read has to look whose.
+    pub roles_unsettled: bool,
     /// The latest run that owned the workspace.
     pub run_id: RunId,
     /// The run that made its backend workspaces, whose marks they bear.
@@ -165,6 +194,38 @@ pub struct Membership {
     pub scope_id: Uuid,
     pub principal: Principal,
     pub role: Role,
+}
+
+/// A membership as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    pub principal: Principal,
+    pub role: Role,
+    pub created_at: Time,
+    /// The permission system does not have the role yet.
+    pub pending: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedMember {
+    pub member: Member,
+    /// Of the principal.
+    pub name: String,
+}
+
+/// A change of a role that is to be delivered to the permission system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipChange {
+    pub id: Uuid,
+    pub on: ScopeRef,
+    pub principal: Principal,
+    pub role_before: Option<Role>,
+    pub role_after: Option<Role>,
+    /// The change before it of the same principal there, at first the run that made the account or workspace: its delivery
+    /// sees to it that no late copy of that one's write is accepted any more.
+    pub predecessor: Uuid,
+    pub created_at: Time,
+    pub attempts: u32,
 }
 
 /// A principal as it is stored: outside subjects are mapped to internal ids.

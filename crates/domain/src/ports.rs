@@ -4,9 +4,12 @@ mod audit_log;
 mod deletions;
 mod edits;
 mod freezes;
+mod idempotency;
 mod if_match;
 mod logins;
+mod members;
 mod pauses;
+mod timer;
 
 use std::collections::HashMap;
 
@@ -29,9 +32,12 @@ pub use audit_log::*;
 pub use deletions::*;
 pub use edits::*;
 pub use freezes::*;
+pub use idempotency::*;
 pub use if_match::*;
 pub use logins::*;
+pub use members::*;
 pub use pauses::*;
+pub use timer::*;
 
 /// Makes ids; randomness and time are behind it.
 pub trait Ids: Send + Sync + 'static {
@@ -48,48 +54,6 @@ pub trait Ids: Send + Sync + 'static {
 /// Tells this process's worker that a run is due. A hint: losing it costs a poll, nothing else.
 pub trait Wake: Send + Sync + 'static {
     fn wake(&self);
-}
-
-// ---- Idempotency ---------------------------------------------------------------------------------------------------
-
-/// A request's `Idempotency-Key` with all that scopes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey {
-    /// The nil uuid for requests about no account.
-    pub account_id: Uuid,
-    pub principal: Principal,
-    pub method: String,
-    /// The concrete path.
-    pub path: String,
-    pub key: String,
-    /// SHA-256 over query and body.
-    pub fingerprint: Vec<u8>,
-}
-
-/// A 2xx answer as it is replayed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    pub status: u16,
-    pub location: Option<String>,
-    pub body: Value,
-}
-
-/// The key and the answer that the mutation will give if it commits: both are stored in the mutation's transaction.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Idempotency {
-    pub key: IdempotencyKey,
-    pub answer: Answer,
-}
-
-/// How the key took a mutation.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Written<T> {
-    Done(T),
-    Replayed(Answer),
-    /// Same key, other query or body.
-    KeyReused,
-    /// Another request with this key was still at work after 5 s.
-    KeyBusy,
 }
 
 // ---- Accounts, workspaces ------------------------------------------------------------------------------------------
@@ -262,8 +226,8 @@ pub trait Workspaces: Send + Sync + 'static {
     async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError>;
     /// Deleted ones included.
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError>;
-    /// Those that `member` has a membership row on, `deleted` and `purging` left out, by id.
-    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError>;
+    /// Those that each of `members` (one or two) has a membership row on, `deleted` and `purging` left out, by id.
+    async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError>;
     /// Those of an account, as the filter's status has it, only the ones `member` has a membership row on if given, by id.
     async fn list_by_account(
         &self,
@@ -342,10 +306,10 @@ pub trait ProvisioningRuns: Send + Sync + 'static {
 pub trait Principals: Send + Sync + 'static {
     async fn get(&self, principal: Principal) -> Result<Option<StoredPrincipal>, StoreError>;
     async fn find(&self, kind: PrincipalKind, name: &str) -> Result<Option<StoredPrincipal>, StoreError>;
+    /// Those of these ids that there are, in any order; ids are unique across kinds.
+    async fn by_ids(&self, ids: &[Uuid]) -> Result<Vec<StoredPrincipal>, StoreError>;
     /// The principal of that name; made with `id` if there is none.
     async fn ensure(&self, kind: PrincipalKind, name: &str, account: Option<Uuid>, id: Uuid) -> Result<StoredPrincipal, StoreError>;
-    /// Sets a principal's role on an account or workspace. With its audit entry.
-    async fn grant(&self, membership: Membership, audit: Draft) -> Result<(), StoreError>;
     async fn account_of(&self, scope: Scope, id: Uuid) -> Result<Option<Uuid>, StoreError>;
 }
 

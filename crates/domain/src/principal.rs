@@ -43,6 +43,8 @@ pub struct Principal {
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub principal: Principal,
+    /// The user for whom a service account acts: both must hold a right, and both are audited.
+    pub on_behalf_of: Option<Principal>,
     /// The id (`jti`) of the token, never the token.
     pub credential_id: Option<String>,
     pub source_ip: Option<IpAddr>,
@@ -50,4 +52,11 @@ pub struct Caller {
     pub request_id: String,
     /// W3C `traceparent` of the request's span.
     pub traceparent: Option<String>,
+}
+
+impl Caller {
+    /// All who must hold a right for this request to have it.
+    pub fn principals(&self) -> impl Iterator<Item = Principal> + use<> {
+        [Some(self.principal), self.on_behalf_of].into_iter().flatten()
+    }
 }

@@ -10,17 +10,17 @@ use saga::machine::fold;
 use saga::{RunId, RunState, Time};
 use uuid::Uuid;
 
-use crate::access::{Freshness, Ground, Right, ask};
+use crate::access::{Freshness, Ground, Right, ask_each, settled};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::model::{Account, AccountStatus, ProvisioningRun, RunDetail};
 use crate::names::parse_comment;
 use crate::paging::{LIMIT_MAX, Listed};
-use crate::permissions::{Consistency, Object};
+use crate::permissions::Consistency;
 use crate::ports::{NewRequest, Page, RequestAnswer, RunFilter};
 use crate::steps::NEVER_PARKED;
 use crate::workspaces::read::require_sight;
-use crate::{Berth, Caller, Error, accounts};
+use crate::{Berth, Caller, Error, Principal, accounts};
 use verbs::{Folded, Permitted, VERBS, is_operators, word};
 
 /// A run as people see it: its row, and the state folded from its journal with the step names of its definition.
@@ -49,7 +49,7 @@ const WHAT: &str = "provisioning run";
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Error> {
     let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
-    ground(berth, caller, &detail.run).await?.require_sight(berth, caller, Freshness::Row).await?;
+    ground(berth, &detail.run).await?.require_sight(berth, caller, Freshness::Row).await?;
     let now = berth.health.now().await?;
     let definition = berth.sagas.get(&detail.run.definition).map(|saga| &saga.definition);
     Ok(View {
@@ -65,18 +65,18 @@ pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Erro
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn still_seen(berth: &Berth, caller: &Caller, run: &ProvisioningRun) -> Result<(), Error> {
-    ground(berth, caller, run).await?.require_sight(berth, caller, Freshness::Full).await
+    ground(berth, run).await?.require_sight(berth, caller, Freshness::Full).await
 }
 
 /// A run is its workspace's, or its account's if it makes one.
-async fn ground(berth: &Berth, caller: &Caller, run: &ProvisioningRun) -> Result<Ground, Error> {
+async fn ground(berth: &Berth, run: &ProvisioningRun) -> Result<Ground, Error> {
     let ground = match run.workspace_id {
         Some(workspace) => match berth.workspaces.get(workspace).await? {
             Some(workspace) => Ground::workspace(berth, &workspace).await?,
             None => return Err(NOT_FOUND),
         },
         None => match berth.accounts.get(run.account_id).await? {
-            Some(account) => Ground::account_runs(&account, caller),
+            Some(account) => Ground::account_runs(&account),
             None => return Err(NOT_FOUND),
         },
     };
@@ -116,27 +116,41 @@ pub async fn list(berth: &Berth, caller: &Caller, filter: &RunFilter, page: Page
 /// What is the account's and not its plain members' to see: its runs, its audit log.
 pub(crate) async fn require_runs_of(berth: &Berth, caller: &Caller, account: Uuid) -> Result<(), Error> {
     let account = accounts::find(berth, account).await?;
-    let ground = Ground::account(&account, caller);
+    let ground = Ground::account(&account);
     if account.status == AccountStatus::Active {
         return ground.require(berth, caller, &Right::on_account(account.id, "read_workspaces")).await;
     }
     ground.require_sight(berth, caller, Freshness::Full).await
 }
 
-/// `None`: all.
+/// Those that all of the caller's principals may look into; `None`: all there are.
 async fn accounts_in_sight(berth: &Berth, caller: &Caller) -> Result<Option<Vec<Uuid>>, Error> {
-    if ask(berth, caller, &Consistency::FullyConsistent, &[&Right::on_platform("read")]).await?[0] {
-        return Ok(None);
+    let platform = ask_each(berth, caller, &Consistency::FullyConsistent, &[&Right::on_platform("read")]).await?;
+    let mut in_sight: Option<Vec<Uuid>> = None;
+    for (principal, sees_all) in caller.principals().zip(&platform[0]) {
+        if *sees_all {
+            continue;
+        }
+        let mut accounts = accounts_of(berth, principal).await?;
+        if let Some(others) = in_sight {
+            accounts.retain(|account| others.contains(account));
+        }
+        in_sight = Some(accounts);
     }
-    let subject = Object::from(caller.principal);
-    let found = berth.permissions.lookup("account", "read_workspaces", &subject, &Consistency::FullyConsistent).await?;
+    // What the permission system says of a role that was reduced is not to be relied on.
+    settled(berth, caller, in_sight.as_deref().unwrap_or_default(), Consistency::FullyConsistent).await?;
+    Ok(in_sight)
+}
+
+async fn accounts_of(berth: &Berth, principal: Principal) -> Result<Vec<Uuid>, Error> {
+    let found = berth.permissions.lookup("account", "read_workspaces", &principal.into(), &Consistency::FullyConsistent).await?;
     let mut accounts: Vec<Uuid> = found.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
     let mut after = None;
     loop {
-        let rows = berth.accounts.list(Some(caller.principal), Page { after, limit: LIMIT_MAX }).await?;
+        let rows = berth.accounts.list(Some(principal), Page { after, limit: LIMIT_MAX }).await?;
         let is_end = rows.len() < usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX);
         after = rows.last().map(|account| account.id);
-        let is_about_to_have = |a: &Account| a.status != AccountStatus::Active && a.created_by == caller.principal;
+        let is_about_to_have = |a: &Account| a.status != AccountStatus::Active && a.created_by == principal;
         accounts.extend(rows.into_iter().filter(is_about_to_have).map(|account| account.id));
         if is_end {
             break;
@@ -144,7 +158,7 @@ async fn accounts_in_sight(berth: &Berth, caller: &Caller) -> Result<Option<Vec<
     }
     accounts.sort_unstable();
     accounts.dedup();
-    Ok(Some(accounts))
+    Ok(accounts)
 }
 
 /// `cancel`, `retry`, `skip` or `abandon`.
@@ -162,7 +176,7 @@ pub async fn request(
 ) -> Result<Reply<Requested>, Error> {
     let comment = check_shape(verb, step.as_deref(), comment.as_deref())?;
     let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
-    let ground = ground(berth, caller, &detail.run).await?;
+    let ground = ground(berth, &detail.run).await?;
     if is_operators(verb) {
         ground.require_operator(berth, caller).await?;
     } else {

@@ -9,7 +9,7 @@ mod apply_freezes;
 mod create_backend_workspace;
 mod create_environments;
 #[cfg(test)]
-mod fakes;
+pub(crate) mod fakes;
 mod faults;
 mod forget_workspace;
 mod grant;

@@ -18,17 +18,20 @@ crate::statements! {
          values ($1, $2, $3, $4, 'provisioning', $5, $6, $7, $7, 1, null, $8)",
     );
     GET = shared(
-        "select a.id, a.name, a.slug, a.status, a.created_by_kind, a.created_by_id, a.created_at, a.permissions_token, h.workspaces_max
+        "select a.id, a.name, a.slug, a.status, a.created_by_kind, a.created_by_id, a.created_at, a.permissions_token, h.workspaces_max,
+           exists (select 1 from membership_changes c where c.bucket = a.bucket and c.scope_id = a.id and c.settled_at is null) as roles_unsettled
          from accounts a join account_heads h on h.bucket = a.bucket and h.account_id = a.id
          where a.bucket = $1 and a.id = $2",
     );
     LIST = shared(
-        "select a.id, a.name, a.slug, a.status, a.created_by_kind, a.created_by_id, a.created_at, a.permissions_token, h.workspaces_max
+        "select a.id, a.name, a.slug, a.status, a.created_by_kind, a.created_by_id, a.created_at, a.permissions_token, h.workspaces_max,
+           exists (select 1 from membership_changes c where c.bucket = a.bucket and c.scope_id = a.id and c.settled_at is null) as roles_unsettled
          from accounts a join account_heads h on h.bucket = a.bucket and h.account_id = a.id
          where (a.id > $1 or $1 is null) order by a.id limit $2",
     );
     LIST_OF = shared(
-        "select a.id, a.name, a.slug, a.status, a.created_by_kind, a.created_by_id, a.created_at, a.permissions_token, h.workspaces_max
+        "select a.id, a.name, a.slug, a.status, a.created_by_kind, a.created_by_id, a.created_at, a.permissions_token, h.workspaces_max,
+           exists (select 1 from membership_changes c where c.bucket = a.bucket and c.scope_id = a.id and c.settled_at is null) as roles_unsettled
          from accounts a join account_heads h on h.bucket = a.bucket and h.account_id = a.id
          where a.id in (
            select id from accounts where created_by_id = $3 and created_by_kind = $4
@@ -48,6 +51,7 @@ fn account(row: &Row) -> Result<Account, Error> {
         created_at: row.get("created_at")?,
         workspaces_max: row.get("workspaces_max")?,
         permissions_token: row.get("permissions_token")?,
+        roles_unsettled: row.get("roles_unsettled")?,
     })
 }
 

@@ -27,10 +27,29 @@ crate::statements! {
         "select fingerprint, status, location, body, created_at from idempotency
          where bucket = $1 and account_id = $2 and scope = $3",
     );
+    REWORD = shared(
+        "update idempotency set status = $4, location = $5, body = $6
+         where bucket = $1 and account_id = $2 and scope = $3 and fingerprint = $7",
+    );
     REPLACE = shared(
         "update idempotency set fingerprint = $4, status = $5, location = $6, body = $7, created_at = $8
          where bucket = $1 and account_id = $2 and scope = $3",
     );
+}
+
+/// Gives the record of a key that was taken another answer: one that was not known when the key was taken.
+pub(crate) async fn reword(tx: &mut Tx, Idempotency { key, answer }: &Idempotency) -> Result<(), Error> {
+    tx.query(&REWORD)
+        .bind(bucket(key.account_id))
+        .bind(key.account_id)
+        .bind(scope(key).as_slice())
+        .bind(i16::try_from(answer.status).map_err(|_| Error::broken(format!("{} is no HTTP status", answer.status)))?)
+        .bind(answer.location.as_deref())
+        .bind(answer.body.to_string())
+        .bind(key.fingerprint.as_slice())
+        .execute()
+        .await?;
+    Ok(())
 }
 
 const KEPT: Duration = Duration::from_hours(24);
@@ -120,6 +139,11 @@ fn scope(key: &IdempotencyKey) -> [u8; 32] {
     hash.update(key.principal.kind.as_str());
     hash.update([0]);
     hash.update(key.principal.id.as_bytes());
+    if let Some(user) = key.on_behalf_of {
+        hash.update(user.kind.as_str());
+        hash.update([0]);
+        hash.update(user.id.as_bytes());
+    }
     for part in [&key.method, &key.path, &key.key] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);

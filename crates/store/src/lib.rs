@@ -12,6 +12,7 @@ mod freezes;
 mod gates;
 mod heads;
 mod idempotency;
+mod membership_changes;
 mod memberships;
 mod pauses;
 mod principals;
@@ -61,6 +62,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         gates::STATEMENTS,
         heads::STATEMENTS,
         idempotency::STATEMENTS,
+        membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,
         principals::STATEMENTS,

@@ -1,20 +1,23 @@
 //! Principals: outside subjects mapped to internal ids. Their table is global and stands alone.
 
 use async_trait::async_trait;
-use domain::audit::Draft;
 use domain::ids::bucket;
-use domain::model::{Membership, Scope, StoredPrincipal};
+use domain::model::{Scope, StoredPrincipal};
 use domain::ports::{Health, Principals};
 use domain::{Principal, PrincipalKind};
 use saga::{StoreError, Time};
 use uuid::Uuid;
 
-use crate::db::{Error, Rank, Row};
-use crate::{Store, audit, memberships};
+use crate::Store;
+use crate::db::{Error, Keys, Row};
 
 crate::statements! {
     GET = shared("select id, kind, name, account_id from principals where id = $1 and kind = $2");
     FIND = shared("select id, kind, name, account_id from principals where kind = $1 and name = $2");
+    BY_IDS = split(
+        "select p.id, p.kind, p.name, p.account_id from principals p join jsonb_to_recordset($1) as k(id uuid) on k.id = p.id",
+        "select p.id, p.kind, p.name, p.account_id from json_each($1) k join principals p on p.id = unhex(k.value->>'id')",
+    );
     INSERT = shared(
         "insert into principals (id, kind, name, account_id, created_at) values ($1, $2, $3, $4, $5) on conflict (kind, name) do nothing",
     );
@@ -47,13 +50,13 @@ impl Store {
         Ok(stored)
     }
 
-    async fn grant_role(&self, membership: &Membership, draft: &Draft) -> Result<(), Error> {
-        let mut tx = self.db.write().await?;
-        tx.locks(Rank::Subject);
-        let now = tx.now().await?;
-        memberships::set(&mut tx, membership, now).await?;
-        audit::append_alone(&mut tx, draft).await?;
-        tx.commit().await
+    async fn principals_by_ids(&self, ids: &[Uuid]) -> Result<Vec<StoredPrincipal>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.db.read().await?;
+        let rows = tx.query(&BY_IDS).bind(Keys::new(ids.iter().copied())).fetch_all().await?;
+        rows.iter().map(principal).collect()
     }
 }
 
@@ -69,12 +72,12 @@ impl Principals for Store {
         Ok(self.find_principal(kind, name).await?)
     }
 
-    async fn ensure(&self, kind: PrincipalKind, name: &str, account: Option<Uuid>, id: Uuid) -> Result<StoredPrincipal, StoreError> {
-        Ok(self.db.attempt(|| self.ensure_principal(kind, name, account, id)).await?)
+    async fn by_ids(&self, ids: &[Uuid]) -> Result<Vec<StoredPrincipal>, StoreError> {
+        Ok(self.principals_by_ids(ids).await?)
     }
 
-    async fn grant(&self, membership: Membership, audit: Draft) -> Result<(), StoreError> {
-        Ok(self.db.attempt(|| self.grant_role(&membership, &audit)).await?)
+    async fn ensure(&self, kind: PrincipalKind, name: &str, account: Option<Uuid>, id: Uuid) -> Result<StoredPrincipal, StoreError> {
+        Ok(self.db.attempt(|| self.ensure_principal(kind, name, account, id)).await?)
     }
 
     async fn account_of(&self, scope: Scope, id: Uuid) -> Result<Option<Uuid>, StoreError> {

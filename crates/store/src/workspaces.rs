@@ -151,8 +151,8 @@ impl Workspaces for Store {
         Ok(self.workspace(id).await?)
     }
 
-    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
-        Ok(self.workspaces_of_member(member, filter, page).await?)
+    async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
+        Ok(self.workspaces_of_member(members, filter, page).await?)
     }
 
     async fn list_by_account(

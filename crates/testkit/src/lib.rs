@@ -6,7 +6,9 @@ pub mod database;
 pub mod drill;
 mod postgres;
 pub mod sagas;
+mod timer;
 pub mod whole;
 pub mod world;
 
 pub use database::{Backend, TestDb};
+pub use timer::RealTimer;

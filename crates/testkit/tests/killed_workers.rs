@@ -126,6 +126,7 @@ impl Installation {
             edits: port.clone(),
             deletions: port.clone(),
             freezes: port.clone(),
+            members: port.clone(),
             runs: port.clone(),
             audit: port.clone(),
             principals: port.clone(),
@@ -140,6 +141,7 @@ impl Installation {
             permissions,
             ids,
             wake: Arc::new(NoWake),
+            timer: Arc::new(testkit::RealTimer),
             settings: Arc::new(settings),
         };
         let user = berth.principals.ensure(PrincipalKind::User, "someone", None, Uuid::now_v7()).await.unwrap();
@@ -147,6 +149,7 @@ impl Installation {
         berth.permissions.write(&[Update::Touch(operator.clone())], &[]).await.unwrap();
         let caller = Caller {
             principal: user.principal,
+            on_behalf_of: None,
             credential_id: None,
             source_ip: None,
             user_agent: None,

@@ -32,6 +32,12 @@ impl From<Error> for Problem {
             Error::RunInProgress { run } => Self::new(Code::RunInProgress, advised(&text, Code::RunInProgress))
                 .member("run_url", crate::runs::url(run))
                 .member("cancel_url", format!("{}/cancel", crate::runs::url(run))),
+            Error::WorkspaceNotActive { status } => {
+                Self::new(Code::WorkspaceNotActive, advised(&text, Code::WorkspaceNotActive)).member("workspace_status", status)
+            }
+            Error::MemberExists => Self::of(Code::MemberExists),
+            Error::LastOwner { .. } => Self::new(Code::LastOwner, advised(&text, Code::LastOwner)),
+            Error::RemovalPending => Self::of(Code::RemovalPending).retry_after(RETRY_AFTER_SECONDS),
             Error::Frozen { freezes } => {
                 let freezes: Vec<_> = freezes.into_iter().map(|f| json!(Freeze::from(f))).collect();
                 Self::new(Code::WorkspaceFrozen, advised(&text, Code::WorkspaceFrozen)).member("freezes", freezes)

@@ -77,6 +77,27 @@ impl Stage {
         run
     }
 
+    /// The URL of a plain member, who is new there.
+    async fn member(&self, scope: &str) -> String {
+        let bob = self.world.user("bob").await;
+        let added = self.post(&format!("{scope}/members"), &json!({"type": "user", "name": "bob", "role": "member"}));
+        assert_eq!(self.world.send(added).await.status, 201);
+        format!("{scope}/members/{}", bob.principal.id)
+    }
+
+    async fn adding(&self, scope: &str) -> Call {
+        self.world.user("eve").await;
+        self.post(&format!("{scope}/members"), &json!({"type": "user", "name": "eve", "role": "member"}))
+    }
+
+    async fn changing(&self, scope: &str) -> Call {
+        self.patch(&self.member(scope).await, &json!({"role": "admin"}))
+    }
+
+    async fn removing(&self, scope: &str) -> Call {
+        Call::new("DELETE", &self.member(scope).await).user(&self.operator)
+    }
+
     async fn cancelled_run(&self) -> String {
         let run = self.held_run().await;
         assert_eq!(self.world.send(self.post(&format!("{run}/cancel"), &json!({}))).await.status, 202);
@@ -133,6 +154,12 @@ const CASES: &[(&str, &str, Prepare)] = &[
             s.patch(&path, &json!({"status": "active"}))
         })
     }),
+    ("addAccountMember", "member.add", |s| Box::pin(async { s.adding(&format!("/v1/accounts/{}", s.account)).await })),
+    ("changeAccountMember", "member.change_role", |s| Box::pin(async { s.changing(&format!("/v1/accounts/{}", s.account)).await })),
+    ("removeAccountMember", "member.remove", |s| Box::pin(async { s.removing(&format!("/v1/accounts/{}", s.account)).await })),
+    ("addWorkspaceMember", "member.add", |s| Box::pin(async { s.adding(&s.workspace().await).await })),
+    ("changeWorkspaceMember", "member.change_role", |s| Box::pin(async { s.changing(&s.workspace().await).await })),
+    ("removeWorkspaceMember", "member.remove", |s| Box::pin(async { s.removing(&s.workspace().await).await })),
     ("setPause", "pause.set", |s| Box::pin(async { s.put(&s.pause(), &json!({"comment": "why"})) })),
     ("liftPause", "pause.lift", |s| {
         Box::pin(async {

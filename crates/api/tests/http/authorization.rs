@@ -34,7 +34,8 @@ pub const CALLERS: [&str; 16] = [
 ];
 
 /// Operation, method, path, and what each caller is answered. The service account is a member of the workspace.
-/// `404p` is 404 with `pillar_not_configured`: the caller may read the workspace. `{ended}` is the run that made it.
+/// `404p` is 404 with `pillar_not_configured`: the caller may read the workspace. `{ended}` is the run that made it; `{owner}` and `{lead}` are the
+/// only owners of the account and the workspace.
 #[rustfmt::skip]
 pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     //                                                                                                 anon   stran  acc-m  ws-vi  ws-me  ws-ad  ws-ow  acc-a  acc-o  oper   audit  servi  other  expir  audie  none
@@ -50,6 +51,10 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("getAccount",             "GET",  "/v1/accounts/{account}",                                     ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("listAccountAuditEntries","GET",  "/v1/accounts/{account}/audit",                               ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("",                       "GET",  "/v1/accounts/00000000-0000-0000-0000-000000000000/audit",   ["401", "404", "404", "404", "404", "404", "404", "404", "404", "200", "200", "404", "404", "401", "401", "401"]),
+    ("listAccountMembers",     "GET",  "/v1/accounts/{account}/members",                             ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
+    ("addAccountMember",       "POST", "/v1/accounts/{account}/members",                             ["401", "404", "403", "404", "404", "404", "404", "422", "422", "422", "403", "404", "404", "401", "401", "401"]),
+    ("changeAccountMember",    "PATCH","/v1/accounts/{account}/members/{member}",                    ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
+    ("removeAccountMember",    "DELETE","/v1/accounts/{account}/members/{owner}",                    ["401", "404", "403", "404", "404", "404", "404", "409", "409", "409", "403", "404", "404", "401", "401", "401"]),
     ("listWorkspaces",         "GET",  "/v1/workspaces",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
     ("createWorkspace",        "POST", "/v1/workspaces",                                             ["401", "404", "403", "404", "404", "404", "404", "202", "202", "202", "403", "404", "404", "401", "401", "401"]),
     ("getWorkspace",           "GET",  "/v1/workspaces/{workspace}",                                 ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
@@ -60,6 +65,10 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("listWorkspacesByAccount","GET",  "/v1/workspaces/by-account/{account}",                        ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("changeWorkspaceStatus",  "PATCH","/v1/workspaces/{workspace}/status",                          ["401", "404", "404", "403", "403", "200", "200", "200", "200", "200", "403", "403", "404", "401", "401", "401"]),
     ("listEnvironments",       "GET",  "/v1/workspaces/{workspace}/environments",                    ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("listWorkspaceMembers",   "GET",  "/v1/workspaces/{workspace}/members",                         ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("addWorkspaceMember",     "POST", "/v1/workspaces/{workspace}/members",                         ["401", "404", "404", "403", "403", "422", "422", "422", "422", "422", "403", "403", "404", "401", "401", "401"]),
+    ("changeWorkspaceMember",  "PATCH","/v1/workspaces/{workspace}/members/{viewer}",                ["401", "404", "404", "403", "403", "200", "200", "200", "200", "200", "403", "403", "404", "401", "401", "401"]),
+    ("removeWorkspaceMember",  "DELETE","/v1/workspaces/{workspace}/members/{lead}",                 ["401", "404", "404", "403", "403", "409", "409", "409", "409", "409", "403", "403", "404", "401", "401", "401"]),
     ("listAuditEntries",       "GET",  "/v1/workspaces/{workspace}/audit",                           ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("getSecrets",             "GET",  "/v1/workspaces/{workspace}/secrets",                         ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
     ("getFiles",               "GET",  "/v1/workspaces/{workspace}/files",                           ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
@@ -91,6 +100,8 @@ pub struct Cast {
     pub account: Uuid,
     pub workspace: Uuid,
     run: String,
+    /// Members that paths name.
+    named: Vec<(&'static str, Uuid)>,
 }
 
 impl Cast {
@@ -126,6 +137,12 @@ impl Cast {
         let robot = world.principal(PrincipalKind::ServiceAccount, "robot", Some(account)).await;
         world.grant(Scope::Workspace, workspace, robot, Role::Member).await;
         let stranger = world.user("stranger").await;
+        // One owner each: whom nobody may remove.
+        world.grant(Scope::Account, account, operator.principal, Role::Member).await;
+        world.grant(Scope::Workspace, workspace, account_owner.principal, Role::Member).await;
+        let named = [("{member}", &account_member), ("{owner}", &account_owner), ("{viewer}", &viewer), ("{lead}", &owner)]
+            .map(|(name, user)| (name, user.principal.id))
+            .to_vec();
 
         let claims = |aud: &str, exp: i64| json!({"iss": "https://berth.test", "aud": aud, "sub": format!("user:{}", account_owner.principal.id), "exp": exp});
         let valid_until = 1_800_000_000 + 3600;
@@ -162,10 +179,11 @@ impl Cast {
             Some(robot),
             Some(other.principal),
         ];
-        Self { world, tokens, principals, account, workspace, run }
+        Self { world, tokens, principals, account, workspace, run, named }
     }
 
     pub fn path(&self, template: &str) -> String {
+        let template = self.named.iter().fold(template.to_owned(), |path, (name, id)| path.replace(name, &id.to_string()));
         template
             .replace("{account}", &self.account.to_string())
             .replace("{workspace}", &self.workspace.to_string())
@@ -194,6 +212,10 @@ impl Cast {
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
             "updateWorkspace" => Some(json!({"labels": {"a": "1"}})),
             "skipProvisioningRun" | "abandonProvisioningRun" | "setPause" => Some(json!({"comment": "why"})),
+            // Who may add is told that there is no such user.
+            "addAccountMember" | "addWorkspaceMember" => Some(json!({"type": "user", "name": "nobody", "role": "member"})),
+            "changeAccountMember" => Some(json!({"role": "member"})),
+            "changeWorkspaceMember" => Some(json!({"role": "viewer"})),
             _ => None,
         }
     }

@@ -11,6 +11,8 @@ mod events;
 mod hostile;
 mod idempotency;
 mod lists;
+mod members;
+mod on_behalf_of;
 mod outages;
 mod pauses;
 mod platform;

@@ -76,7 +76,8 @@ impl ProvisioningRuns for Failing {
     }
 }
 
-fn rebuilt(world: &mut World) {
+/// The API over what the world has now.
+pub fn rebuilt(world: &mut World) {
     world.router = api::router(State::new(world.berth.clone(), world.issuer.clone(), world.clock.clone()));
 }
 
@@ -102,6 +103,7 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
             _ => created.id("workspace_id"),
         };
         let path = operation.path.replace("{id}", &id.to_string()).replace("{account_id}", &account.to_string());
+        let path = path.replace("{principal_id}", &ada.principal.id.to_string());
         let path = path.replace("{kind}", "account").replace("{name}", "sales");
         let mut call = Call::new(&operation.method, &path).user(&ada);
         if ["POST", "PUT", "PATCH"].contains(&operation.method.as_str()) {
@@ -110,6 +112,8 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
                 "updateWorkspace" => json!({"termination_protection": true}),
                 "changeWorkspaceStatus" => json!({"status": "active"}),
                 "restoreWorkspace" => json!({}),
+                "addAccountMember" | "addWorkspaceMember" => json!({"type": "user", "name": "ada", "role": "member"}),
+                "changeAccountMember" | "changeWorkspaceMember" => json!({"role": "member"}),
                 _ => json!({"comment": "c"}),
             };
             call = call.header("content-type", "application/json").body(body.to_string());

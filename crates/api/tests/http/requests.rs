@@ -23,7 +23,7 @@ async fn a_request_id_is_echoed_or_made() {
 async fn every_path_answers_options_and_refuses_other_methods_with_allow() {
     let world = World::new().await;
     for operation in CONTRACT.operations() {
-        let path = operation.path.replace("{id}", "x").replace("{account_id}", "x");
+        let path = operation.path.replace("{id}", "x").replace("{account_id}", "x").replace("{principal_id}", "x");
         let options = world.send(Call::new("OPTIONS", &path)).await;
         assert_eq!(options.status, 204, "{path}");
         let allowed: Vec<_> = options.header("allow").split(", ").collect();

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use domain::audit::{Draft, Entry};
 use domain::berth::{Region, Settings};
-use domain::model::{Membership, Role, Scope};
+use domain::model::{Role, Scope, ScopeRef};
 use domain::permissions::{Object, Permissions, Relationship, Update};
 use domain::ports::{Ids, Wake};
 use domain::{Berth, Change, Principal, PrincipalKind};
@@ -120,6 +120,7 @@ impl World {
             freezes: store.clone(),
             edits: store.clone(),
             deletions: store.clone(),
+            members: store.clone(),
             runs: store.clone(),
             audit: store.clone(),
             principals: store.clone(),
@@ -128,6 +129,7 @@ impl World {
             permissions,
             ids: Arc::new(RandomIds),
             wake: Arc::new(WakeWorker(handle)),
+            timer: Arc::new(testkit::RealTimer),
             sagas: registry,
             settings: Arc::new(Settings {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
@@ -145,6 +147,11 @@ impl World {
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
         Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db }
+    }
+
+    /// Moves the database's time.
+    pub fn advance(&self, by: Duration) {
+        self.test.db.advance(by);
     }
 
     pub fn token(&self, principal: Principal) -> String {
@@ -168,13 +175,13 @@ impl World {
 
     /// Membership row and relationship, as `berth dev token` makes them.
     pub async fn grant(&self, scope: Scope, id: Uuid, principal: Principal, role: Role) {
-        let (object, account) = match scope {
-            Scope::Account => (Object::account(id), id),
-            Scope::Workspace => (Object::workspace(id), self.berth.workspaces.get(id).await.unwrap().unwrap().account_id),
+        let account_id = match scope {
+            Scope::Account => id,
+            Scope::Workspace => self.berth.workspaces.get(id).await.unwrap().unwrap().account_id,
         };
-        let audit = Draft::by_berth(&*self.berth.ids, account, None, "membership.grant");
-        self.berth.principals.grant(Membership { scope, scope_id: id, principal, role }, audit).await.unwrap();
-        self.relate(object, role.as_str(), principal).await;
+        let audit = Draft::by_berth(&*self.berth.ids, account_id, None, "membership.grant");
+        let member = domain::members::assign(&self.berth, ScopeRef { scope, id, account_id }, principal, role, audit).await.unwrap();
+        assert!(!member.pending);
     }
 
     /// An active account of `owner`.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use api::Issuer;
 use domain::audit::Draft;
 use domain::ids::PLATFORM;
-use domain::model::{AccountStatus, Membership, Role, Scope, StoredPrincipal, WorkspaceStatus};
+use domain::model::{AccountStatus, Role, Scope, ScopeRef, StoredPrincipal, WorkspaceStatus};
 use domain::permissions::{Object, Relationship, Update};
-use domain::{Berth, PrincipalKind};
+use domain::{Berth, Error, PrincipalKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -100,62 +100,39 @@ async fn on_platform(berth: &Berth, principal: &StoredPrincipal, role: &str) -> 
         .target(principal.principal.kind.as_str(), principal.principal.id)
         .after(serde_json::json!({ "role": role }));
     berth.audit.append(draft).await.map_err(away)?;
-    only_role(berth, &Object::platform(), principal, role, ROLES, vec![]).await
+    let tuple = |relation: &str| Relationship::new(Object::platform(), relation, principal.principal.into());
+    let updates: Vec<Update> = ROLES.iter().map(|r| if *r == role { Update::Touch(tuple(r)) } else { Update::Delete(tuple(r)) }).collect();
+    berth.permissions.write(&updates, &[]).await.map_err(away)?;
+    Ok(())
 }
 
 async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope: Scope, id: Uuid, account: Uuid) -> Result<(), Failure> {
-    let roles: &[&str] = match scope {
-        Scope::Account => &["owner", "admin", "member"],
-        Scope::Workspace => &["owner", "admin", "member", "viewer"],
-    };
-    let wanted = Role::parse(role).filter(|_| roles.contains(&role));
+    let wanted = Role::parse(role).filter(|role| role.exists_on(scope));
     let Some(wanted) = wanted else {
+        let roles: Vec<&str> = Role::ALL.iter().filter(|role| role.exists_on(scope)).map(|role| role.as_str()).collect();
         return Err(Failure::new(format!("`{role}` is no role on {}s; there are {}", scope.as_str(), roles.join(", "))));
     };
-    let is_service_account = principal.principal.kind == PrincipalKind::ServiceAccount;
-    if is_service_account && wanted == Role::Owner {
-        return Err(Failure::new("an owner is a user; give the service account the role admin"));
-    }
-    if wanted != Role::Owner && is_only_owner(berth, scope, id, principal).await? {
-        return Err(Failure::new(format!("{} is the only owner of this {}: make another one first", principal.name, scope.as_str())));
+    if principal.principal.kind == PrincipalKind::ServiceAccount {
+        if wanted == Role::Owner {
+            return Err(Failure::new("an owner is a user; give the service account the role admin"));
+        }
+        let home = Relationship::new(principal.principal.into(), "account", Object::account(account));
+        berth.permissions.write(&[Update::Touch(home)], &[]).await.map_err(away)?;
     }
     let workspace = (scope == Scope::Workspace).then_some(id);
     let draft = Draft::by_berth(&*berth.ids, account, workspace, &format!("{}.grant", scope.as_str()))
         .target(principal.principal.kind.as_str(), principal.principal.id)
-        .after(serde_json::json!({ "role": role }));
-    let membership = Membership { scope, scope_id: id, principal: principal.principal, role: wanted };
-    berth.principals.grant(membership, draft).await.map_err(away)?;
-
-    let object = if scope == Scope::Account { Object::account(id) } else { Object::workspace(id) };
-    let roles: Vec<&str> = roles.iter().copied().filter(|r| !is_service_account || *r != "owner").collect();
-    let mut besides = Vec::new();
-    if is_service_account {
-        besides.push(Update::Touch(Relationship::new(principal.principal.into(), "account", Object::account(account))));
+        .outcome("succeeded");
+    let on = ScopeRef { scope, id, account_id: account };
+    match domain::members::assign(berth, on, principal.principal, wanted, draft).await {
+        Ok(member) if member.pending => Err(away("the permission system does not answer")),
+        Ok(_) => Ok(()),
+        Err(Error::LastOwner { .. }) => {
+            Err(Failure::new(format!("{} is the only owner of this {}: make another one first", principal.name, scope.as_str())))
+        }
+        Err(error @ Error::Frozen { .. }) => Err(Failure::new(format!("{error}: no role is given there until it is unfrozen"))),
+        Err(error) => Err(away(error)),
     }
-    only_role(berth, &object, principal, role, &roles, besides).await
-}
-
-async fn is_only_owner(berth: &Berth, scope: Scope, id: Uuid, principal: &StoredPrincipal) -> Result<bool, Failure> {
-    let members = berth.workspaces.memberships(scope, id).await.map_err(away)?;
-    let owners: Vec<_> = members.iter().filter(|m| m.role == Role::Owner).map(|m| m.principal).collect();
-    Ok(owners == [principal.principal])
-}
-
-/// Gives the role, and takes away the others that the principal has there.
-async fn only_role(
-    berth: &Berth,
-    object: &Object,
-    principal: &StoredPrincipal,
-    role: &str,
-    roles: &[&str],
-    besides: Vec<Update>,
-) -> Result<(), Failure> {
-    let tuple = |relation: &str| Relationship::new(object.clone(), relation, principal.principal.into());
-    let mut updates = besides;
-    updates.push(Update::Touch(tuple(role)));
-    updates.extend(roles.iter().filter(|r| **r != role).map(|r| Update::Delete(tuple(r))));
-    berth.permissions.write(&updates, &[]).await.map_err(away)?;
-    Ok(())
 }
 
 fn away(cause: impl std::fmt::Display) -> Failure {

@@ -17,7 +17,7 @@ use store::{Db, MigrateError, Store};
 use crate::config::Config;
 use crate::data_folder::{DataFolder, cannot};
 use crate::failure::Failure;
-use crate::ids::{RandomIds, system_time};
+use crate::ids::{RandomIds, RealTimer, system_time};
 use crate::{sagas, telemetry};
 
 const DATABASE: &str = "berth.db";
@@ -78,6 +78,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
         freezes: Arc::new(store.clone()),
         edits: Arc::new(store.clone()),
         deletions: Arc::new(store.clone()),
+        members: Arc::new(store.clone()),
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
@@ -86,6 +87,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
         permissions,
         ids: Arc::new(RandomIds),
         wake: Arc::new(WakeWorker(handle)),
+        timer: Arc::new(RealTimer),
         sagas: registry,
         settings: Arc::new(settings(config)),
     };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::Berth;
-use domain::housekeeping::{Done, expire_freezes, start_purges};
+use domain::housekeeping::{Done, deliver_membership_changes, expire_freezes, start_purges};
 use tokio_util::sync::CancellationToken;
 
 /// After this many attempts it is worth a person's look.
@@ -12,7 +12,11 @@ const OLD: u32 = 5;
 
 pub async fn run(berth: Berth, poll: Duration, stop: CancellationToken) {
     loop {
-        let duties = [("expire freezes", expire_freezes(&berth).await), ("start purges", start_purges(&berth).await)];
+        let duties = [
+            ("expire freezes", expire_freezes(&berth).await),
+            ("start purges", start_purges(&berth).await),
+            ("deliver membership changes", deliver_membership_changes(&berth).await),
+        ];
         let mut rest = poll;
         for (duty, answer) in duties {
             match answer {

@@ -14,7 +14,7 @@ impl Draft {
     pub fn of(caller: &Caller, ids: &dyn Ids, account: Uuid, workspace: Option<Uuid>, action: &str) -> Self {
         let personal = |value: Option<String>| value.map(|value| Personal::new(&value, ids.key()));
         let mut draft = Self::by_berth(ids, account, workspace, action);
-        draft.actor = Some(Actor { principal: caller.principal, on_behalf_of: None });
+        draft.actor = Some(Actor { principal: caller.principal, on_behalf_of: caller.on_behalf_of });
         draft.credential_id.clone_from(&caller.credential_id);
         draft.source_ip = personal(caller.source_ip.map(|ip| ip.to_string()));
         draft.user_agent = personal(caller.user_agent.clone());

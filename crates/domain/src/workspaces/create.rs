@@ -167,7 +167,7 @@ async fn authorize(berth: &Berth, caller: &Caller, account: Uuid) -> Result<(), 
         allowed_or_outage => return allowed_or_outage,
     };
     let Some(account) = berth.accounts.get(account).await?.filter(|a| a.status != AccountStatus::Active) else { return Err(refused) };
-    Ground::account(&account, caller).require_sight(berth, caller, Freshness::Full).await?;
+    Ground::account(&account).require_sight(berth, caller, Freshness::Full).await?;
     Err(not_active(Some(account.status)))
 }
 

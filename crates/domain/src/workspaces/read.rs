@@ -5,14 +5,14 @@ use uuid::Uuid;
 
 use super::delete::HOLDING;
 use super::status::Transition;
-use crate::access::{Freshness, Ground, Right, Rights, ask, is_on_account};
+use crate::access::{Freshness, Ground, Right, Rights, ask, ask_each, is_on_account, lacking};
 use crate::model::{AccountStatus, Environment, FreezeSource, ProvisioningRun, RunDetail, Workspace, WorkspaceStatus};
 pub use crate::paging::Listed;
 use crate::paging::{Source, fill};
 use crate::permissions::Consistency;
 use crate::ports::{Page, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
-use crate::{Berth, Caller, Error, accounts};
+use crate::{Berth, Caller, Error, Principal, accounts};
 
 const ADMINISTER: &str = "administer";
 const NOT_FOUND: Error = Error::NotFound { what: "workspace" };
@@ -22,8 +22,8 @@ const NOT_FOUND: Error = Error::NotFound { what: "workspace" };
 pub struct View {
     pub workspace: Workspace,
     pub run: Option<ProvisioningRun>,
-    /// `read`, `audit`, `update`, `delete`, `restore`, `freeze`, `unfreeze`, and of `cancel`, `retry`, `skip`, `abandon` those that
-    /// the latest run takes now.
+    /// `read`, `audit`, `update`, `delete`, `restore`, `freeze`, `unfreeze`, `manage_members`, and of `cancel`, `retry`, `skip`,
+    /// `abandon` those that the latest run takes now.
     pub allowed_actions: Vec<&'static str>,
 }
 
@@ -46,6 +46,9 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     let mut allowed_actions = vec!["read", "audit"];
     if rights.act {
         allowed_actions.extend(actions(&workspace, run.as_ref()));
+    }
+    if rights.act && workspace.status == WorkspaceStatus::Active {
+        allowed_actions.push("manage_members");
     }
     if let Some(detail) = &run {
         allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
@@ -86,7 +89,7 @@ fn changes_of_status(rights: Rights, workspace: &Workspace) -> impl Iterator<Ite
     [freeze, unfreeze].into_iter().flatten().map(Transition::as_str)
 }
 
-/// Workspaces that the caller is a member of.
+/// Workspaces that the caller is a member of; those that both are where a service account acts for a user.
 ///
 /// # Errors
 /// An outage.
@@ -109,7 +112,8 @@ impl Source for Mine<'_> {
     }
 
     async fn fetch(&self, page: Page) -> Result<Vec<Workspace>, Error> {
-        Ok(self.berth.workspaces.list_by_member(self.caller.principal, self.filter, page).await?)
+        let members: Vec<Principal> = self.caller.principals().collect();
+        Ok(self.berth.workspaces.list_by_member(&members, self.filter, page).await?)
     }
 
     /// The list shows what a read of each row would: a membership row alone is no right.
@@ -132,17 +136,17 @@ pub async fn by_account(
     // Deleted ones are shown to who administers them.
     let (all, each) = if filter.status == Some(WorkspaceStatus::Deleted) { (ADMINISTER, ADMINISTER) } else { ("read_workspaces", "read") };
     let rights = [Right::on_account(account, "read"), Right::on_account(account, all)];
-    let answers = ask(berth, caller, &Consistency::FullyConsistent, &rights.each_ref()).await?;
-    if !answers[0] {
+    let answers = ask_each(berth, caller, &Consistency::FullyConsistent, &rights.each_ref()).await?;
+    if lacking(caller, &answers[0]).is_some() {
         // Until an account is active nobody holds a right on it, and its creator sees it all the same; it has no workspaces.
         let account = accounts::find(berth, account).await?;
         if account.status != AccountStatus::Active {
-            Ground::account(&account, caller).require_sight(berth, caller, Freshness::Full).await?;
+            Ground::account(&account).require_sight(berth, caller, Freshness::Full).await?;
             return Ok(Listed { items: Vec::new(), next: None });
         }
         return Err(Error::NotFound { what: "account" });
     }
-    fill(&OfAccount { berth, caller, account, filter, sees_all: answers[1], each }, page).await
+    fill(&OfAccount { berth, caller, account, filter, member: lacking(caller, &answers[1]), each }, page).await
 }
 
 struct OfAccount<'a> {
@@ -150,7 +154,8 @@ struct OfAccount<'a> {
     caller: &'a Caller,
     account: Uuid,
     filter: &'a WorkspaceFilter,
-    sees_all: bool,
+    /// Whose rows they are; `None`: all there are.
+    member: Option<Principal>,
     /// The permission on each that is needed otherwise.
     each: &'static str,
 }
@@ -164,12 +169,11 @@ impl Source for OfAccount<'_> {
     }
 
     async fn fetch(&self, page: Page) -> Result<Vec<Workspace>, Error> {
-        let member = (!self.sees_all).then_some(self.caller.principal);
-        Ok(self.berth.workspaces.list_by_account(self.account, member, self.filter, page).await?)
+        Ok(self.berth.workspaces.list_by_account(self.account, self.member, self.filter, page).await?)
     }
 
     async fn visible(&self, rows: &[Workspace]) -> Result<Vec<bool>, Error> {
-        if self.sees_all {
+        if self.member.is_none() {
             return Ok(vec![true; rows.len()]);
         }
         visible(self.berth, self.caller, rows, self.each).await

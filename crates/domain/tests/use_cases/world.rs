@@ -1,6 +1,9 @@
 //! A Berth whose ports are in memory: rights are what a test grants, answers of mutations are what a test sets, and what
 //! the use cases asked for is kept.
 
+mod freezes;
+mod outside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
@@ -14,7 +17,7 @@ use domain::berth::{Region, Settings};
 use domain::model::*;
 use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::*;
-use domain::{Berth, Caller, Principal, PrincipalKind, ids, steps};
+use domain::{Berth, Caller, Principal, PrincipalKind, steps};
 use saga::{DefinitionId, Registry, RunId, StoreError, Time};
 use uuid::Uuid;
 
@@ -38,6 +41,7 @@ pub const ROBOT: Principal = Principal { kind: PrincipalKind::ServiceAccount, id
 pub fn caller(principal: Principal) -> Caller {
     Caller {
         principal,
+        on_behalf_of: None,
         credential_id: Some("jti".to_owned()),
         source_ip: Some([192, 0, 2, 7].into()),
         user_agent: None,
@@ -110,6 +114,7 @@ impl World {
             created_at: Time::from_micros(0),
             workspaces_max: 10,
             permissions_token: Some("token of the account".to_owned()),
+            roles_unsettled: false,
         };
         self.accounts.lock().unwrap().insert(id, account);
     }
@@ -132,6 +137,7 @@ impl World {
             updated_at: Time::from_micros(0),
             revision: 1,
             permissions_token: Some("token of the workspace".to_owned()),
+            roles_unsettled: false,
             run_id: RUN,
             made_by: RUN,
             labels: std::collections::BTreeMap::new(),
@@ -180,6 +186,7 @@ impl World {
             freezes: self.clone(),
             edits: self.clone(),
             deletions: self.clone(),
+            members: Arc::new(crate::members::Outbox::default()),
             runs: self.clone(),
             audit: self.clone(),
             principals: self.clone(),
@@ -188,6 +195,7 @@ impl World {
             permissions: self.clone(),
             ids: self.clone(),
             wake: self.clone(),
+            timer: Arc::new(crate::members::AtOnce),
             sagas: Arc::new(self.sagas()),
             settings: Arc::new(Settings {
                 regions: vec![Region { name: "here".to_owned(), backend: "local".to_owned() }],
@@ -281,7 +289,7 @@ impl Workspaces for World {
         Ok(self.workspaces.lock().unwrap().get(&id).cloned())
     }
 
-    async fn list_by_member(&self, _: Principal, _: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
+    async fn list_by_member(&self, _: &[Principal], _: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
         Ok(page_of(self.workspaces.lock().unwrap().iter(), page))
     }
 
@@ -299,28 +307,6 @@ impl Workspaces for World {
 
     async fn memberships(&self, _: Scope, _: Uuid) -> Result<Vec<Membership>, StoreError> {
         Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl Freezes for World {
-    async fn change(&self, new: ChangeFreezes) -> Result<FreezeAnswer, StoreError> {
-        let mut workspace = self.workspaces.lock().unwrap()[&new.workspace_id].clone();
-        workspace.freezes = new.change.on(&workspace.freezes, new.by, Time::from_micros(1));
-        let run = new.run.id;
-        self.freeze_changes.lock().unwrap().push(new);
-        let shut = Shut { workspace, run: Some(run), backends: Vec::new(), changed: true };
-        Ok(self.freeze_answer.lock().unwrap().clone().unwrap_or(FreezeAnswer::Done(Box::new(shut))))
-    }
-
-    async fn expired(&self, _: u32) -> Result<Expired, StoreError> {
-        Ok(self.expired.lock().unwrap().clone())
-    }
-
-    async fn expire(&self, workspace: Uuid, audit: Draft) -> Result<bool, StoreError> {
-        self.expired.lock().unwrap().due.retain(|(_, due)| *due != workspace);
-        self.entries.lock().unwrap().push(audit);
-        Ok(true)
     }
 }
 
@@ -427,42 +413,12 @@ impl Principals for World {
         Ok(StoredPrincipal { principal: Principal { kind, id }, name: name.to_owned(), account_id: account })
     }
 
-    async fn grant(&self, _: Membership, _: Draft) -> Result<(), StoreError> {
-        Ok(())
+    async fn by_ids(&self, ids: &[Uuid]) -> Result<Vec<StoredPrincipal>, StoreError> {
+        let known = [USER, OTHER, ROBOT].into_iter().filter(|principal| ids.contains(&principal.id));
+        Ok(known.map(|principal| StoredPrincipal { principal, name: "ada".to_owned(), account_id: None }).collect())
     }
 
     async fn account_of(&self, _: Scope, _: Uuid) -> Result<Option<Uuid>, StoreError> {
         Ok(None)
-    }
-}
-
-#[async_trait]
-impl Health for World {
-    async fn now(&self) -> Result<Time, StoreError> {
-        Ok(Time::from_micros(0))
-    }
-}
-
-impl Ids for World {
-    fn account(&self) -> Uuid {
-        Uuid::from_u128((1 << 100) + (u128::from(self.ids.fetch_add(1, Ordering::Relaxed)) << 32) + 0x99)
-    }
-
-    fn within(&self, account: Uuid) -> Uuid {
-        ids::within(account, self.free())
-    }
-
-    fn free(&self) -> Uuid {
-        Uuid::from_u128((2 << 100) + (u128::from(self.ids.fetch_add(1, Ordering::Relaxed)) << 32))
-    }
-
-    fn key(&self) -> [u8; 32] {
-        [7; 32]
-    }
-}
-
-impl Wake for World {
-    fn wake(&self) {
-        self.woken.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -23,6 +23,7 @@ macro_rules! migrations {
 const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     1 "0001_workspaces",
     2 "0002_status",
+    3 "0003_members",
     5 "0005_audit",
     6 "0006_pauses",
     7 "0007_names",

@@ -16,7 +16,9 @@ macro_rules! select {
         concat!(
             "select w.id, w.account_id, w.name, w.slug, w.status, w.region, w.tenancy_model, w.created_by_kind, w.created_by_id, w.created_at,
                w.updated_at, w.revision, w.permissions_token, w.run_id, w.made_by, w.labels, w.termination_protection, w.freeze_revision,
-               w.freeze_applied, w.status_before, w.deleted_at, w.purge_at, w.purged_at
+               w.freeze_applied, w.status_before, w.deleted_at, w.purge_at, w.purged_at,
+               exists (select 1 from membership_changes c
+                       where c.bucket = w.bucket and c.scope_id in (w.id, w.account_id) and c.settled_at is null) as roles_unsettled
              from workspaces w ",
             $($rest),+
         )
@@ -55,7 +57,9 @@ macro_rules! of_member {
     ($database:ident) => {
         select!(
             "join memberships m on m.bucket = w.bucket and m.scope = 'workspace' and m.scope_id = w.id
-             where m.principal_id = $11 and m.principal_kind = $12 and ",
+             where m.principal_id = $11 and m.principal_kind = $12
+               and (exists (select 1 from memberships o where o.bucket = w.bucket and o.scope = 'workspace' and o.scope_id = w.id
+                              and o.principal_id = $13) or $13 is null) and ",
             filter!($database),
             "order by w.id limit $7"
         )
@@ -142,6 +146,7 @@ fn workspace(row: &Row) -> Result<Workspace, Error> {
         updated_at: row.get("updated_at")?,
         revision: row.get("revision")?,
         permissions_token: row.get("permissions_token")?,
+        roles_unsettled: row.get("roles_unsettled")?,
         run_id: RunId(row.get("run_id")?),
         made_by: RunId(row.get("made_by")?),
         labels: row.json("labels")?,
@@ -222,12 +227,17 @@ impl Store {
 
     pub(super) async fn workspaces_of_member(
         &self,
-        member: Principal,
+        members: &[Principal],
         filter: &WorkspaceFilter,
         page: Page,
     ) -> Result<Vec<Workspace>, Error> {
+        let (member, other) = match members {
+            [one] => (one, None),
+            [one, other] => (one, Some(other.id)),
+            _ => return Err(Error::broken(format!("workspaces of {} members at once", members.len()))),
+        };
         let mut tx = self.db.read().await?;
-        let query = filtered(&mut tx, &OF_MEMBER, filter, page).await?.bind(member.id).bind(member.kind.as_str());
+        let query = filtered(&mut tx, &OF_MEMBER, filter, page).await?.bind(member.id).bind(member.kind.as_str()).bind(other);
         let rows = query.fetch_all().await?;
         workspaces(&mut tx, &rows).await
     }

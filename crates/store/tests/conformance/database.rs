@@ -1,8 +1,7 @@
 //! The connection itself: how failures are told, what text may hold, how locks are ordered.
 
-use domain::model::Role;
-use domain::ports::{Page, Principals, ProvisioningRuns, WorkspaceFilter, Workspaces};
-use domain::{PrincipalKind, model::Membership, model::Scope};
+use domain::PrincipalKind;
+use domain::ports::{AuditLog, Page, Principals, ProvisioningRuns, WorkspaceFilter, Workspaces};
 use rstest::rstest;
 use saga::StoreError;
 use store::db::{Error, Rank, Statement};
@@ -103,9 +102,7 @@ async fn a_transaction_that_is_dropped_leaves_nothing_and_frees_the_writer(#[val
     let mut tx = world.test.db.write().await.unwrap();
     tx.query(&TOUCH).execute().await.unwrap();
     drop(tx);
-    let principal = crate::world::user();
-    let membership = Membership { scope: Scope::Account, scope_id: account, principal, role: Role::Member };
-    world.store.grant(membership, draft(account, None, "membership.set")).await.unwrap();
+    world.store.append(draft(account, None, "later")).await.unwrap();
 }
 
 /// A request whose client has gone is dropped at whatever it awaits; a BEGIN that nobody waits for must not be forgotten.

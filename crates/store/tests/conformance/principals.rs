@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::PrincipalKind::{ServiceAccount, User};
-use domain::model::{Membership, Role, Scope};
-use domain::ports::{AuditLog, Health, Page, Principals, WorkspaceFilter, Workspaces};
+use domain::model::Scope;
+use domain::ports::{Health, Principals};
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
 
-use crate::world::{World, draft, user};
+use crate::world::{World, user};
 
 #[rstest]
 #[tokio::test]
@@ -29,21 +29,14 @@ async fn a_name_gets_one_id_per_kind_whoever_asks(#[values(Sqlite, Postgres)] ba
 
 #[rstest]
 #[tokio::test]
-async fn a_grant_sets_the_one_role_and_is_audited(#[values(Sqlite, Postgres)] backend: Backend) {
+async fn principals_are_found_by_their_ids(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
-    let account = world.account(3).await;
-    let (workspace, _) = world.workspace(account, "data").await;
-    let ada = user();
-    for role in [Role::Viewer, Role::Admin] {
-        let membership = Membership { scope: Scope::Workspace, scope_id: workspace, principal: ada, role };
-        world.store.grant(membership, draft(account, Some(workspace), "membership.set")).await.unwrap();
-    }
-    let roles: Vec<_> =
-        world.store.memberships(Scope::Workspace, workspace).await.unwrap().into_iter().filter(|m| m.principal == ada).collect();
-    assert_eq!(roles.iter().map(|m| m.role).collect::<Vec<_>>(), [Role::Admin]);
-    assert_eq!(world.store.of_workspace(workspace, None, 9).await.unwrap().len(), 3);
-    let page = Page { after: None, limit: 10 };
-    assert_eq!(world.store.list_by_member(ada, &WorkspaceFilter::default(), page).await.unwrap().len(), 1);
+    let ada = world.store.ensure(User, "ada", None, Uuid::now_v7()).await.unwrap();
+    let robot = world.store.ensure(ServiceAccount, "robot", None, Uuid::now_v7()).await.unwrap();
+    let mut found = world.store.by_ids(&[robot.principal.id, Uuid::now_v7(), ada.principal.id]).await.unwrap();
+    found.sort_by_key(|known| known.name.clone());
+    assert_eq!(found, [ada, robot]);
+    assert_eq!(world.store.by_ids(&[]).await.unwrap(), []);
 }
 
 #[rstest]

@@ -142,8 +142,8 @@ async fn lists_are_filtered_and_in_key_order(#[values(Sqlite, Postgres)] backend
     let page = Page { after: None, limit: 100 };
     let ids = |rows: Vec<domain::model::Workspace>| rows.into_iter().map(|w| w.id).collect::<Vec<_>>();
     let any = WorkspaceFilter::default();
-    assert_eq!(ids(world.store.list_by_member(me, &any, page).await.unwrap()), mine);
-    assert_eq!(ids(world.store.list_by_member(me, &any, Page { after: Some(mine[0]), limit: 1 }).await.unwrap()), mine[1..2]);
+    assert_eq!(ids(world.store.list_by_member(&[me], &any, page).await.unwrap()), mine);
+    assert_eq!(ids(world.store.list_by_member(&[me], &any, Page { after: Some(mine[0]), limit: 1 }).await.unwrap()), mine[1..2]);
     assert_eq!(ids(world.store.list_by_account(account, Some(me), &any, page).await.unwrap()), mine);
     let all = world.store.list_by_account(account, None, &any, page).await.unwrap();
     assert_eq!(all.len(), 4);
@@ -196,7 +196,7 @@ async fn lists_choose_by_labels_that_all_have_to_be_there(#[values(Sqlite, Postg
         let labels = wanted.iter().map(|(key, value)| LabelFilter { key: (*key).to_owned(), value: value.map(str::to_owned) }).collect();
         let filter = WorkspaceFilter { labels, ..WorkspaceFilter::default() };
         let slugs = |rows: Vec<domain::model::Workspace>| rows.into_iter().map(|w| w.slug).collect::<Vec<_>>();
-        assert_eq!(slugs(world.store.list_by_member(me, &filter, page).await.unwrap()), expected, "{wanted:?}");
+        assert_eq!(slugs(world.store.list_by_member(&[me], &filter, page).await.unwrap()), expected, "{wanted:?}");
         assert_eq!(slugs(world.store.list_by_account(account, None, &filter, page).await.unwrap()), expected, "{wanted:?}");
         assert_eq!(slugs(world.store.list_by_account(account, Some(me), &filter, page).await.unwrap()), expected, "{wanted:?}");
     }

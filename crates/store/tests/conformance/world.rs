@@ -6,9 +6,10 @@ use std::time::Duration;
 use domain::audit::Draft;
 use domain::change::{Change, Subject};
 use domain::ids::within;
-use domain::model::{Role, TenancyModel};
+use domain::model::{MembershipChange, Role, Scope, ScopeRef, TenancyModel};
 use domain::ports::{
-    Accounts, Answer, CreateWorkspace, Idempotency, IdempotencyKey, NewAccount, NewRun, NewWorkspace, Slug, Workspaces, Written,
+    Accounts, Answer, ChangeAnswer, CreateWorkspace, Idempotency, IdempotencyKey, Members, NewAccount, NewMembershipChange, NewRun,
+    NewWorkspace, RoleChange, Slug, Workspaces, Written,
 };
 use domain::{Principal, PrincipalKind};
 use saga::journal::{Ending, Event};
@@ -60,6 +61,28 @@ impl World {
         ids
     }
 
+    /// An active workspace.
+    pub async fn active_workspace(&self, account: Uuid, slug: &str) -> ScopeRef {
+        let (id, _) = self.workspace(account, slug).await;
+        self.end(id, Ending::Succeeded).await;
+        ScopeRef { scope: Scope::Workspace, id, account_id: account }
+    }
+
+    pub async fn role_change(&self, on: ScopeRef, principal: Principal, change: RoleChange) -> ChangeAnswer {
+        match Members::change(&self.store, role_change(on, principal, change)).await.unwrap() {
+            Written::Done(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A change that is made, and what of its line is to be delivered.
+    pub async fn role_changed(&self, on: ScopeRef, principal: Principal, change: RoleChange) -> Vec<MembershipChange> {
+        match self.role_change(on, principal, change).await {
+            ChangeAnswer::Made(changed) => changed.undelivered,
+            other => panic!("{change:?} was answered {other:?}"),
+        }
+    }
+
     pub async fn worker(&self) -> WorkerId {
         let worker = WorkerId(Uuid::now_v7());
         Runs::<Change>::register(&self.store, worker, LEASE).await.unwrap();
@@ -99,6 +122,18 @@ impl World {
         }
         self.committed(commit).await;
         Runs::<Change>::retire(&self.store, worker).await.unwrap();
+    }
+}
+
+/// A change of somebody's role there, as a use case would ask for it.
+pub fn role_change(on: ScopeRef, principal: Principal, change: RoleChange) -> NewMembershipChange {
+    NewMembershipChange {
+        id: within(on.account_id, Uuid::now_v7()),
+        on,
+        principal,
+        change,
+        audit: draft(on.account_id, (on.scope == Scope::Workspace).then_some(on.id), "member.change"),
+        replay: None,
     }
 }
 
@@ -194,6 +229,7 @@ pub fn idempotency(account: Uuid, principal: Principal, key: &str, fingerprint: 
         key: IdempotencyKey {
             account_id: account,
             principal,
+            on_behalf_of: None,
             method: "POST".to_owned(),
             path: "/v1/workspaces".to_owned(),
             key: key.to_owned(),

@@ -71,8 +71,8 @@ impl Workspaces for Redirect {
         Workspaces::get(&self.store, id).await
     }
 
-    async fn list_by_member(&self, member: Principal, filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
-        self.store.list_by_member(member, filter, page).await
+    async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
+        self.store.list_by_member(members, filter, page).await
     }
 
     async fn list_by_account(

@@ -133,6 +133,7 @@ impl Stage {
         let user = Principal { kind: PrincipalKind::User, id: Uuid::now_v7() };
         let caller = Caller {
             principal: user,
+            on_behalf_of: None,
             credential_id: None,
             source_ip: None,
             user_agent: None,
@@ -154,6 +155,7 @@ impl Stage {
             freezes: redirect.clone(),
             edits: runs.clone(),
             deletions: runs.clone(),
+            members: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
             principals: runs.clone(),
@@ -162,6 +164,7 @@ impl Stage {
             permissions: permissions.clone(),
             ids: Arc::new(FreshIds),
             wake: awake.clone(),
+            timer: Arc::new(crate::RealTimer),
             sagas: Arc::new(sagas),
             settings: Arc::new(Settings {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],

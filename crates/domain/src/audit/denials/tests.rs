@@ -10,6 +10,7 @@ const T0: Time = Time::from_micros(1_800_000_000_000_000);
 fn denial(who: u128, action: &str, what: u128) -> Denial {
     let caller = Caller {
         principal: Principal { kind: PrincipalKind::User, id: Uuid::from_u128(who) },
+        on_behalf_of: None,
         credential_id: None,
         source_ip: None,
         user_agent: None,
