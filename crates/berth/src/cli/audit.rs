@@ -3,6 +3,7 @@
 mod entries;
 mod follow;
 mod list;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -18,6 +19,8 @@ pub enum Command {
     List(list::List),
     /// Shows new entries as they come, until you stop it.
     Follow(follow::Follow),
+    /// Proves that no entry was changed, moved or lost, or names the first that was.
+    Verify(verify::Verify),
 }
 
 impl Command {
@@ -25,6 +28,7 @@ impl Command {
         match self {
             Self::List(command) => command.run(environment).await,
             Self::Follow(command) => command.run(environment).await,
+            Self::Verify(command) => command.run(environment).await,
         }
     }
 }

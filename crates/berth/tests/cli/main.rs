@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod audit;
+mod audit_verify;
 mod caller;
 mod freezes;
 mod names;

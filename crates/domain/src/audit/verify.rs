@@ -61,6 +61,8 @@ pub struct Verified {
     pub links: u64,
     pub first: Option<u64>,
     pub last: Option<Place>,
+    /// The lines said what they are, as an export's do.
+    pub is_export: bool,
     /// The export's own last line was there.
     pub is_ended: bool,
 }
@@ -83,13 +85,15 @@ struct Done {
     links: u64,
     first: Option<u64>,
     last: Option<Place>,
+    is_export: bool,
     is_ended: bool,
 }
 
 /// A line of an export, taken apart.
 enum Record {
-    Entry(Map<String, Value>),
-    Link(Map<String, Value>),
+    /// Whether the line says what it is.
+    Entry(Map<String, Value>, bool),
+    Link(Map<String, Value>, bool),
     End,
     /// Of another section.
     Other,
@@ -150,13 +154,22 @@ impl Verifier {
     /// As [`Verifier::entry`]; a line that cannot be read stands for the entry that is due.
     pub fn line(&mut self, line: &[u8]) -> Result<(), FirstBad> {
         match record(line) {
-            Ok(Record::Entry(fields)) => self.whole(fields),
-            Ok(Record::Link(fields)) => self.link(&fields),
+            Ok(Record::Entry(fields, named)) => {
+                self.done.is_export |= named;
+                self.whole(fields)
+            }
+            Ok(Record::Link(fields, named)) => {
+                self.done.is_export |= named;
+                self.link(&fields)
+            }
             Ok(Record::End) => {
                 self.done.is_ended = true;
                 Ok(())
             }
-            Ok(Record::Other) => Ok(()),
+            Ok(Record::Other) => {
+                self.done.is_export = true;
+                Ok(())
+            }
             Err(why) => Err(bad(self.due().unwrap_or_default(), why)),
         }
     }
@@ -172,8 +185,8 @@ impl Verifier {
                 _ => bad(expected.seq, "it was known, and is not among these"),
             });
         }
-        let Done { entries, links, first, last, is_ended } = self.done;
-        Ok(Verified { entries, links, first, last, is_ended })
+        let Done { entries, links, first, last, is_export, is_ended } = self.done;
+        Ok(Verified { entries, links, first, last, is_export, is_ended })
     }
 
     fn whole(&mut self, fields: Map<String, Value>) -> Result<(), FirstBad> {
@@ -269,12 +282,12 @@ fn record(line: &[u8]) -> Result<Record, String> {
         _ => Map::new(),
     };
     match kind.as_deref() {
-        Some("audit_entry") => Ok(Record::Entry(record)),
-        Some("audit_link") => Ok(Record::Link(record)),
+        Some("audit_entry") => Ok(Record::Entry(record, true)),
+        Some("audit_link") => Ok(Record::Link(record, true)),
         Some("end") => Ok(Record::End),
         Some(_) => Ok(Record::Other),
-        None if fields.contains_key("previous") => Ok(Record::Entry(fields)),
-        None if fields.contains_key("body_sha256") => Ok(Record::Link(fields)),
+        None if fields.contains_key("previous") => Ok(Record::Entry(fields, false)),
+        None if fields.contains_key("body_sha256") => Ok(Record::Link(fields, false)),
         None => Err("what stands in its place is no audit entry".to_owned()),
     }
 }
