@@ -5,6 +5,7 @@
 mod audit;
 mod audit_verify;
 mod caller;
+mod deletion;
 mod freezes;
 mod names;
 mod offline;
