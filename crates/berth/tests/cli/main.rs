@@ -7,6 +7,7 @@ mod audit_verify;
 mod caller;
 mod deletion;
 mod freezes;
+mod members;
 mod names;
 mod offline;
 mod refusals;
