@@ -159,9 +159,9 @@ impl Verify {
 }
 
 /// An export that has no end was cut off, whatever its entries say.
-fn whole(verifier: Verifier) -> Result<Verified, Bad> {
-    let due = verifier.due().unwrap_or_default();
-    let verified = verifier.finish()?;
+fn whole(chain: Verifier) -> Result<Verified, Bad> {
+    let due = chain.due().unwrap_or_default();
+    let verified = chain.finish()?;
     if verified.is_export && !verified.is_ended {
         return Err(FirstBad { seq: due, why: "the export was cut off here: its last line is missing".into() }.into());
     }
