@@ -56,6 +56,8 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("removeWorkspaceMember",   "member.remove",    &["member.remove"]),
     ("listAuditEntries",        "audit.list",       &[]),
     ("listAccountAuditEntries", "audit.list",       &[]),
+    ("exportWorkspace",         "workspace.export", &["workspace.export", "workspace.export.end"]),
+    ("getExport",               "export.read",      &[]),
     ("getSecrets",              "pillar.secrets",   &[]),
     ("getFiles",                "pillar.files",     &[]),
     ("getVault",                "pillar.vault",     &[]),

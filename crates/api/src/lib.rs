@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod cursor;
 mod document;
+mod exports;
 mod freezes;
 mod health;
 mod idempotency;
@@ -42,6 +43,7 @@ use domain::Berth;
 use tokio_util::sync::CancellationToken;
 
 pub use audited::Denials;
+pub use exports::ExportOptions;
 pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
@@ -55,6 +57,7 @@ pub struct State {
     pub berth: Berth,
     pub authenticator: Arc<dyn Authenticator>,
     pub limits: Limits,
+    pub exports: ExportOptions,
     pub trusted_proxies: TrustedProxies,
     /// Ties spans to the sender's trace; [`forward_trace`] where nothing is exported.
     pub trace_link: TraceLink,
@@ -97,6 +100,7 @@ impl State {
             berth,
             authenticator,
             limits: Limits::default(),
+            exports: ExportOptions::default(),
             trusted_proxies: TrustedProxies::default(),
             trace_link: forward_trace,
             name_span: leave_unnamed,

@@ -128,6 +128,8 @@ codes! {
         "Send the request again after `Retry-After` seconds, with the same Idempotency-Key if it has one.";
     RemovalPending = 503 "removal_pending": "A change of your role here is not in force yet",
         "Send the request again after `Retry-After` seconds; until then it is not known what you may do here.";
+    ExportBusy = 503 "export_busy": "As many exports as may run at once are running",
+        "Send the request again after `Retry-After` seconds.";
 }
 
 impl Code {

@@ -3,7 +3,7 @@
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{State, accounts, document, health, index, me, openapi, pauses, problem, regions, runs, workspaces};
+use crate::{State, accounts, document, exports, health, index, me, openapi, pauses, problem, regions, runs, workspaces};
 
 pub fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(openapi::frame())
@@ -25,6 +25,8 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(workspaces::members::list::list, workspaces::members::add::add))
         .routes(routes!(workspaces::members::change::change, workspaces::members::remove::remove))
         .routes(routes!(workspaces::audit::audit))
+        .routes(routes!(workspaces::export::export))
+        .routes(routes!(exports::get::get))
         .merge(workspaces::pillars::reserved())
         .routes(routes!(runs::list::list))
         .routes(routes!(runs::get::get))

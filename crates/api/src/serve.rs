@@ -24,6 +24,17 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The wait before accepting again after the system refused (usually: no file descriptors left).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// Of a request's connection: cuts it off, for a reader who does not read. An answer that waits to be written would otherwise
+/// keep it open for ever.
+#[derive(Debug, Clone)]
+pub struct Hangup(CancellationToken);
+
+impl Hangup {
+    pub fn hang_up(&self) {
+        self.0.cancel();
+    }
+}
+
 /// Serves until `shutdown` fires, then drains for at most `drain`.
 ///
 /// # Errors
@@ -56,10 +67,13 @@ async fn serve_patiently(
         // Answers are small and must not wait for a full packet; a socket that refuses is merely slower.
         let _ = stream.set_nodelay(true);
         let router = router.clone();
+        let hangup = Hangup(CancellationToken::new());
+        let cut = hangup.0.clone();
         let service =
             hyper_util::service::TowerToHyperService::new(tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let mut request: Request = request.map(axum::body::Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
+                request.extensions_mut().insert(hangup.clone());
                 let router = router.clone();
                 async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
             }));
@@ -68,8 +82,11 @@ async fn serve_patiently(
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service));
-            if let Err(error) = connection.await {
-                tracing::debug!(cause = %error, %peer, "a connection broke off");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(cause = %error, %peer, "a connection broke off");
+                },
+                () = cut.cancelled() => tracing::debug!(%peer, "a connection was cut off"),
             }
         });
     }

@@ -6,6 +6,7 @@ pub mod by_name;
 pub mod create;
 pub mod delete;
 pub mod environments;
+pub mod export;
 pub mod get;
 pub mod labels;
 pub mod list;

@@ -16,7 +16,7 @@ pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Dev, Log, LogFormat, Region, Server, Worker, Workspaces};
+pub use sections::{Accounts, Data, Dev, Export, Log, LogFormat, Region, Server, Worker, Workspaces};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -28,6 +28,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub workspaces: Workspaces,
     pub worker: Worker,
+    pub export: Export,
     pub dev: Dev,
     pub log: Log,
     pub regions: Vec<Region>,
@@ -41,6 +42,7 @@ impl Default for Config {
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
             worker: Worker::default(),
+            export: Export::default(),
             dev: Dev::default(),
             log: Log::default(),
             regions: vec![Region::default()],
@@ -55,6 +57,7 @@ const SECTIONS: &[&Section] = &[
     &Accounts::SECTION,
     &Workspaces::SECTION,
     &Worker::SECTION,
+    &Export::SECTION,
     &Dev::SECTION,
     &Log::SECTION,
     &Region::SECTION,

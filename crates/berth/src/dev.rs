@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Limits, Pace, Streams, TrustedProxies};
+use api::{ExportOptions, Limits, Pace, Streams, TrustedProxies};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         body_timeout: config.server.body_timeout.0,
     };
     state.streams = Streams::new(config.server.streams as usize, Pace { longest: config.server.stream_for.0, ..Pace::default() });
+    state.exports =
+        ExportOptions { default_format: config.export.default_format, slow_reader_timeout: config.export.slow_reader_timeout.0 };
     state.trusted_proxies = TrustedProxies::parse(&config.server.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>())
         .map_err(|e| Failure::new(format!("`server.trusted_proxies`: {e}")))?;
     state.trace_link = telemetry::link_request;

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Deletions, Edits, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Members, Pauses, Principals,
-    ProvisioningRuns, Timer, Wake, Workspaces, Written,
+    Accounts, Answer, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Members, Pauses,
+    Principals, ProvisioningRuns, Timer, Wake, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -23,6 +23,7 @@ pub struct Berth {
     pub members: Arc<dyn Members>,
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
+    pub exports: Arc<dyn Exports>,
     pub principals: Arc<dyn Principals>,
     pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,

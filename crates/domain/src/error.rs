@@ -71,6 +71,9 @@ pub enum Error {
     /// The run's journal rules the verb out.
     #[error("{detail}")]
     VerbConflict { detail: String },
+    /// As many exports as may run at once are running.
+    #[error("as many exports as may run at once are running")]
+    ExportBusy,
     #[error("the Idempotency-Key was used for another request")]
     KeyReused,
     #[error("a request with this Idempotency-Key is still being served")]

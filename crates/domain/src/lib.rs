@@ -6,6 +6,7 @@ pub mod audit;
 pub mod berth;
 pub mod change;
 pub mod error;
+pub mod exports;
 pub mod housekeeping;
 pub mod ids;
 pub mod labels;

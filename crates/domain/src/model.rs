@@ -273,3 +273,39 @@ pub struct RunDetail {
     /// Verbs that the owner has not journaled yet.
     pub pending_verbs: Vec<saga::Verb>,
 }
+
+words!(ExportFormat { Csv = "csv", Json = "json", Ndjson = "ndjson" });
+words!(
+    /// What an export is made of, in the order in which it comes if the caller names none.
+    ExportSection {
+        Workspace = "workspace",
+        Environments = "environments",
+        BackendWorkspaces = "backend_workspaces",
+        Members = "members",
+        Connections = "connections",
+        Runs = "runs",
+        Audit = "audit",
+    }
+);
+
+/// The receipt of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    pub id: Uuid,
+    pub account_id: Uuid,
+    pub workspace_id: Uuid,
+    pub format: ExportFormat,
+    pub include: Vec<ExportSection>,
+    pub csv_safe: bool,
+    pub created_by: Principal,
+    pub started_at: Time,
+    /// `None` while it runs, and for ever if its process died.
+    pub ended_at: Option<Time>,
+    /// All of it was handed over.
+    pub complete: bool,
+    pub rows: Option<u64>,
+    /// Before compression.
+    pub bytes: Option<u64>,
+    /// In hex, over the bytes before compression.
+    pub sha256: Option<String>,
+}

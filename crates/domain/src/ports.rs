@@ -3,6 +3,7 @@
 mod audit_log;
 mod deletions;
 mod edits;
+mod exports;
 mod freezes;
 mod idempotency;
 mod if_match;
@@ -31,6 +32,7 @@ use crate::{Principal, PrincipalKind};
 pub use audit_log::*;
 pub use deletions::*;
 pub use edits::*;
+pub use exports::*;
 pub use freezes::*;
 pub use idempotency::*;
 pub use if_match::*;

@@ -51,13 +51,19 @@ pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Erro
     let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
     ground(berth, &detail.run).await?.require_sight(berth, caller, Freshness::Row).await?;
     let now = berth.health.now().await?;
+    Ok(view(berth, detail, now))
+}
+
+/// A run with its state folded from the journal.
+#[must_use]
+pub fn view(berth: &Berth, detail: RunDetail, now: Time) -> View {
     let definition = berth.sagas.get(&detail.run.definition).map(|saga| &saga.definition);
-    Ok(View {
+    View {
         state: definition.map(|d| fold(d, detail.run.created_at, detail.run.on_failure, &detail.journal)),
         steps: definition.map(|d| d.steps.iter().map(|step| step.name.clone()).collect()).unwrap_or_default(),
         detail,
         now,
-    })
+    }
 }
 
 /// Whether the caller may see the run, so far as anybody knows by now: for answers that go on for long.

@@ -187,6 +187,18 @@ impl Db {
         Ok(())
     }
 
+    /// How many connections are in use now.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        fn busy<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> usize {
+            usize::try_from(pool.size()).unwrap_or(usize::MAX).saturating_sub(pool.num_idle())
+        }
+        match &self.pools {
+            Pools::Postgres(pool) => busy(pool),
+            Pools::Sqlite { writer, readers } => busy(writer) + busy(readers),
+        }
+    }
+
     /// Waits until every connection is closed.
     pub async fn close(&self) {
         match &self.pools {

@@ -8,6 +8,7 @@ mod changes;
 pub mod db;
 mod deletions;
 mod edits;
+mod exports;
 mod freezes;
 mod gates;
 mod heads;
@@ -25,6 +26,7 @@ mod workers;
 mod workspaces;
 
 pub use db::{Db, MigrateError, Waits, schema_digest};
+pub use exports::BoundedExports;
 
 /// The whole store, behind every port of the engine and the use cases; cheap to clone.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         changes::purge::STATEMENTS,
         db::STATEMENTS,
         deletions::STATEMENTS,
+        exports::STATEMENTS,
         freezes::STATEMENTS,
         freezes::apply::STATEMENTS,
         edits::STATEMENTS,

@@ -181,14 +181,18 @@ fn run(row: &Row) -> Result<ProvisioningRun, Error> {
     })
 }
 
+/// Row, journal and requests that are not journaled yet.
+pub(crate) async fn detail(tx: &mut Tx, id: RunId) -> Result<Option<RunDetail>, Error> {
+    let Some(row) = tx.query(&GET).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
+    let journal = journal(tx, id).await?;
+    let verbs = tx.query(&PENDING_VERBS).bind(bucket(id.0)).bind(id.0).fetch_all().await?;
+    let pending_verbs = verbs.iter().map(|row| row.word("verb", words::read)).collect::<Result<_, _>>()?;
+    Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs }))
+}
+
 impl Store {
     async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
-        let mut tx = self.db.read().await?;
-        let Some(row) = tx.query(&GET).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
-        let journal = journal(&mut tx, id).await?;
-        let verbs = tx.query(&PENDING_VERBS).bind(bucket(id.0)).bind(id.0).fetch_all().await?;
-        let pending_verbs = verbs.iter().map(|row| row.word("verb", words::read)).collect::<Result<_, _>>()?;
-        Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs }))
+        detail(&mut self.db.read().await?, id).await
     }
 
     async fn list_runs(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, Error> {

@@ -118,7 +118,7 @@ impl Contract {
         if exchange.method == "HEAD" {
             return if exchange.body.is_empty() { Ok(()) } else { Err("HEAD was answered with a body".to_owned()) };
         }
-        if !media_type.ends_with("json") {
+        if media_type != "application/json" && !media_type.ends_with("+json") {
             return Ok(());
         }
         self.validate(&format!("{} {status}", operation.id), &documented["schema"], exchange.body)

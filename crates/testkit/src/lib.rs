@@ -1,6 +1,7 @@
 //! What tests share: databases of both kinds, the contract that answers are held against, a world in memory, and the drills
 //! that every saga goes through.
 
+pub mod bulk;
 pub mod contract;
 pub mod database;
 pub mod drill;

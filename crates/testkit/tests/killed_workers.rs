@@ -129,6 +129,7 @@ impl Installation {
             members: port.clone(),
             runs: port.clone(),
             audit: port.clone(),
+            exports: Arc::new(port.exports(1)),
             principals: port.clone(),
             pauses: port.clone(),
             health: port,

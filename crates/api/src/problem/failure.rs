@@ -15,6 +15,9 @@ use crate::freezes::Freeze;
 /// How long a client should wait before it tries again, when a part is away.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
+/// How long a client should wait before it asks for an export again.
+const EXPORT_AGAIN_SECONDS: u32 = 10;
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let text = error.to_string();
@@ -64,6 +67,7 @@ impl From<Error> for Problem {
                 }
             }
             Error::VerbConflict { detail } => Self::new(Code::VerbConflict, sentence(&detail)),
+            Error::ExportBusy => Self::of(Code::ExportBusy).retry_after(EXPORT_AGAIN_SECONDS),
             Error::KeyReused => Self::of(Code::IdempotencyKeyReused),
             Error::KeyBusy => Self::of(Code::IdempotencyKeyBusy).retry_after(1),
             Error::Store(error) => error.into(),

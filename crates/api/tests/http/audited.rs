@@ -60,6 +60,11 @@ impl Stage {
         format!("/v1/pauses/account/{}", self.account)
     }
 
+    async fn export(&self) -> Call {
+        let workspace = self.world.workspace(&self.operator, self.account, "Large").await;
+        Call::get(&format!("/v1/workspaces/{workspace}/export")).user(&self.operator)
+    }
+
     /// The URL of a run that stands at the held platform.
     async fn held_run(&self) -> String {
         self.world.platform.hold().await;
@@ -127,6 +132,8 @@ const CASES: &[(&str, &str, Prepare)] = &[
             s.post(&format!("{workspace}/restore"), &json!({}))
         })
     }),
+    ("exportWorkspace", "workspace.export", |s| Box::pin(s.export())),
+    ("exportWorkspace", "workspace.export.end", |s| Box::pin(s.export())),
     ("cancelProvisioningRun", "run.cancel", |s| {
         Box::pin(async { s.post(&format!("{}/cancel", s.held_run().await), &json!({"comment": "why"})) })
     }),

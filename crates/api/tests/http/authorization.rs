@@ -70,6 +70,8 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("changeWorkspaceMember",  "PATCH","/v1/workspaces/{workspace}/members/{viewer}",                ["401", "404", "404", "403", "403", "200", "200", "200", "200", "200", "403", "403", "404", "401", "401", "401"]),
     ("removeWorkspaceMember",  "DELETE","/v1/workspaces/{workspace}/members/{lead}",                 ["401", "404", "404", "403", "403", "409", "409", "409", "409", "409", "403", "403", "404", "401", "401", "401"]),
     ("listAuditEntries",       "GET",  "/v1/workspaces/{workspace}/audit",                           ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("exportWorkspace",        "GET",  "/v1/workspaces/{workspace}/export",                          ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
+    ("getExport",              "GET",  "/v1/exports/{export}",                                       ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
     ("getSecrets",             "GET",  "/v1/workspaces/{workspace}/secrets",                         ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
     ("getFiles",               "GET",  "/v1/workspaces/{workspace}/files",                           ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
     ("getVault",               "GET",  "/v1/workspaces/{workspace}/vault",                           ["401", "404", "404", "404p","404p","404p","404p","404p","404p","404p","404p","404p","404", "401", "401", "401"]),
@@ -102,6 +104,8 @@ pub struct Cast {
     run: String,
     /// Members that paths name.
     named: Vec<(&'static str, Uuid)>,
+    /// An export of the workspace.
+    export: String,
 }
 
 impl Cast {
@@ -179,7 +183,9 @@ impl Cast {
             Some(robot),
             Some(other.principal),
         ];
-        Self { world, tokens, principals, account, workspace, run, named }
+        let exported = world.get(&format!("/v1/workspaces/{workspace}/export"), &operator).await;
+        let export = exported.header("export-id").to_owned();
+        Self { world, tokens, principals, account, workspace, run, named, export }
     }
 
     pub fn path(&self, template: &str) -> String {
@@ -188,6 +194,7 @@ impl Cast {
             .replace("{account}", &self.account.to_string())
             .replace("{workspace}", &self.workspace.to_string())
             .replace("{ended}", &self.run)
+            .replace("{export}", &self.export)
     }
 
     /// The request of the caller in this column of the table.

@@ -8,6 +8,7 @@ mod creating;
 mod deleting;
 mod editing;
 mod events;
+mod exports;
 mod hostile;
 mod idempotency;
 mod lists;

@@ -88,6 +88,8 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
     let account = world.account(&ada).await;
     let created = world.create_workspace(&ada, account, "Sales").await;
     world.ended(&ada, &created.location()).await;
+    let exported = world.get(&format!("/v1/workspaces/{}/export", created.id("workspace_id")), &ada).await;
+    let export: Uuid = exported.header("export-id").parse().unwrap();
     world.berth.permissions = Arc::new(Away);
     rebuilt(&mut world);
     // These need no right.
@@ -100,6 +102,7 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
         let id = match operation.path.as_str() {
             path if path.contains("provisioning-runs") => created.id("provisioning_run_id"),
             path if path.contains("accounts") || path.contains("pauses") => account,
+            path if path.contains("exports") => export,
             _ => created.id("workspace_id"),
         };
         let path = operation.path.replace("{id}", &id.to_string()).replace("{account_id}", &account.to_string());

@@ -57,11 +57,19 @@ pub struct Wish {
     pub workspaces_max: i64,
     pub purge_after: Duration,
     pub limits: Limits,
+    /// How many exports may run at once.
+    pub exports: usize,
 }
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { self_serve_accounts: true, workspaces_max: 1000, purge_after: Duration::from_hours(720), limits: Limits::default() }
+        Self {
+            self_serve_accounts: true,
+            workspaces_max: 1000,
+            purge_after: Duration::from_hours(720),
+            limits: Limits::default(),
+            exports: 2,
+        }
     }
 }
 
@@ -123,6 +131,7 @@ impl World {
             members: store.clone(),
             runs: store.clone(),
             audit: store.clone(),
+            exports: Arc::new(store.exports(wish.exports)),
             principals: store.clone(),
             pauses: store.clone(),
             health: store,
@@ -252,15 +261,20 @@ impl World {
         self.send(Call::post(path, &body).user(user)).await
     }
 
-    pub async fn send(&self, call: Call) -> Answer {
-        let (method, path) = (call.method.clone(), call.path.clone());
+    /// The answer as it begins to come; not held against the document.
+    pub async fn raw(&self, call: Call) -> axum::response::Response {
         let mut request = Request::builder().method(call.method.as_str()).uri(&call.path);
         for (name, value) in &call.headers {
             request = request.header(name, value.as_slice());
         }
         let mut request = request.body(call.body).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn send(&self, call: Call) -> Answer {
+        let (method, path) = (call.method.clone(), call.path.clone());
+        let response = self.raw(call).await;
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let headers: Vec<(String, String)> =

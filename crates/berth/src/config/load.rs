@@ -182,6 +182,11 @@ fn check(config: &Config) -> Vec<String> {
     must(config.worker.concurrency > 0, "`worker.concurrency`: at least one run must be worked on");
     must(config.worker.renew.0 * 2 < config.worker.lease.0, "`worker.renew`: must be less than half of `worker.lease`");
     must(!config.worker.poll.0.is_zero(), "`worker.poll`: must not be zero");
+    must(
+        (1..=3).contains(&config.export.concurrent),
+        "`export.concurrent`: 1 to 3 exports may run at once; the fourth connection is for all else",
+    );
+    must(!config.export.slow_reader_timeout.0.is_zero(), "`export.slow_reader_timeout`: must not be zero");
     must(!config.regions.is_empty(), "`regions`: at least one is needed");
     for (i, region) in config.regions.iter().enumerate() {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use domain::model::ExportFormat;
 use serde::{Deserialize, Serialize};
 
 use super::section::section;
@@ -67,6 +68,19 @@ section! {
         poll: Period = Period::seconds(1),
         /// How long open attempts may go on after SIGTERM.
         drain: Period = Period::seconds(25),
+    }
+}
+
+section! {
+    /// Exports of workspaces.
+    Export in "export" {
+        /// The format where neither `format` nor `Accept` says: `csv`, `json` or `ndjson`.
+        default_format: ExportFormat = ExportFormat::Csv,
+        /// How long a reader may take over a piece of 64 KiB; a slower one is cut off.
+        slow_reader_timeout: Period = Period::seconds(60),
+        /// How many exports may run at once, 1 to 3; a further one is answered 503. Each holds one of the database's four
+        /// connections for reading.
+        concurrent: u32 = 2,
     }
 }
 

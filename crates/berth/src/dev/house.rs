@@ -81,6 +81,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
         members: Arc::new(store.clone()),
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
+        exports: Arc::new(store.exports(config.export.concurrent as usize)),
         principals: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),

@@ -4,6 +4,7 @@
 
 mod bad_starts;
 mod compensation;
+mod export;
 mod first_start;
 mod hostile;
 mod kill;

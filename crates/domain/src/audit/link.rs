@@ -11,6 +11,8 @@
 //! A link's `hash` is proven from `body_sha256` and the `hash` of the line before; the account is that of the entries.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::{Entry, chain};
 
@@ -27,12 +29,21 @@ impl Link {
     pub fn of(entry: &Entry) -> Self {
         Self { seq: entry.seq, body_sha256: chain::hex(&chain::body_sha256_of(entry)), hash: entry.hash.clone() }
     }
+
+    /// The link of entry `seq` as it is stored. One that was tampered with gets a link that proves nothing: whoever follows
+    /// the chain finds it there.
+    #[must_use]
+    pub fn of_stored(seq: u64, text: &str) -> Self {
+        let fields: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        let hash = fields.get("hash").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let body = chain::body_sha256(fields).unwrap_or_else(|_| Sha256::digest(text).into());
+        Self { seq, body_sha256: chain::hex(&body), hash }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use saga::Time;
-    use sha2::{Digest as _, Sha256};
 
     use super::*;
     use crate::audit::{Draft, Personal, seal};
@@ -78,5 +89,17 @@ mod tests {
             link,
             "erasure changes no link"
         );
+    }
+
+    #[test]
+    fn a_stored_entry_gives_the_same_link_unless_it_was_tampered_with() {
+        let mut draft = Draft::by_berth(&NoIds, PLATFORM, None, "workspace.create");
+        draft.user_agent = Some(Personal::new("curl", [9; 32]));
+        let (entry, _) = seal(&draft, 5, Time::from_micros(1), &[3; 32]);
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(Link::of_stored(5, &text), Link::of(&entry));
+        for changed in [text.replace("curl", "wget"), text.replace("workspace.create", "workspace.delete"), "no entry".to_owned()] {
+            assert_ne!(Link::of_stored(5, &changed).body_sha256, Link::of(&entry).body_sha256, "{changed}");
+        }
     }
 }

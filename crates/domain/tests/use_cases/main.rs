@@ -5,6 +5,7 @@ mod accounts;
 mod blocked;
 mod create_workspace;
 mod events;
+mod exports;
 mod housekeeping;
 mod members;
 mod nothing;

@@ -88,6 +88,7 @@ pub struct World {
     pub expired: Mutex<Expired>,
     pub remembered: Mutex<Option<Answer>>,
     pub woken: AtomicUsize,
+    pub exports: crate::exports::Receipts,
     ids: AtomicU64,
 }
 
@@ -189,6 +190,7 @@ impl World {
             members: Arc::new(crate::members::Outbox::default()),
             runs: self.clone(),
             audit: self.clone(),
+            exports: self.clone(),
             principals: self.clone(),
             pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     1 "0001_workspaces",
     2 "0002_status",
     3 "0003_members",
+    4 "0004_exports",
     5 "0005_audit",
     6 "0006_pauses",
     7 "0007_names",

@@ -211,11 +211,24 @@ fn backend_workspace(row: &Row) -> Result<BackendWorkspace, Error> {
     })
 }
 
+pub(crate) async fn workspace_of(tx: &mut Tx, id: Uuid) -> Result<Option<Workspace>, Error> {
+    let row = tx.query(&GET).bind(bucket(id)).bind(id).fetch_optional().await?;
+    Ok(workspaces(tx, row.as_slice()).await?.pop())
+}
+
+pub(crate) async fn environments_of(tx: &mut Tx, workspace: Uuid) -> Result<Vec<Environment>, Error> {
+    let rows = tx.query(&ENVIRONMENTS).bind(bucket(workspace)).bind(workspace).fetch_all().await?;
+    rows.iter().map(environment).collect()
+}
+
+pub(crate) async fn backend_workspaces_of(tx: &mut Tx, workspace: Uuid) -> Result<Vec<BackendWorkspace>, Error> {
+    let rows = tx.query(&BACKEND_WORKSPACES).bind(bucket(workspace)).bind(workspace).fetch_all().await?;
+    rows.iter().map(backend_workspace).collect()
+}
+
 impl Store {
     pub(super) async fn workspace(&self, id: Uuid) -> Result<Option<Workspace>, Error> {
-        let mut tx = self.db.read().await?;
-        let row = tx.query(&GET).bind(bucket(id)).bind(id).fetch_optional().await?;
-        Ok(workspaces(&mut tx, row.as_slice()).await?.pop())
+        workspace_of(&mut self.db.read().await?, id).await
     }
 
     pub(crate) async fn workspaces_named(&self, account: Uuid, folded_name: &str) -> Result<Named, Error> {
@@ -260,14 +273,10 @@ impl Store {
     }
 
     pub(super) async fn environments_of(&self, workspace: Uuid) -> Result<Vec<Environment>, Error> {
-        let mut tx = self.db.read().await?;
-        let rows = tx.query(&ENVIRONMENTS).bind(bucket(workspace)).bind(workspace).fetch_all().await?;
-        rows.iter().map(environment).collect()
+        environments_of(&mut self.db.read().await?, workspace).await
     }
 
     pub(super) async fn backend_workspaces_of(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, Error> {
-        let mut tx = self.db.read().await?;
-        let rows = tx.query(&BACKEND_WORKSPACES).bind(bucket(workspace)).bind(workspace).fetch_all().await?;
-        rows.iter().map(backend_workspace).collect()
+        backend_workspaces_of(&mut self.db.read().await?, workspace).await
     }
 }

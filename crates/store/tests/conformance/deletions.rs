@@ -213,7 +213,7 @@ async fn lists_leave_out_what_is_deleted_unless_it_is_asked_for(#[values(Sqlite,
     };
     assert_eq!(listed(None, None).await, [other]);
     assert_eq!(listed(Some(WorkspaceStatus::Deleted), None).await, [id]);
-    assert!(world.store.list_by_member(creator, &WorkspaceFilter::default(), page).await.unwrap().is_empty());
+    assert!(world.store.list_by_member(&[creator], &WorkspaceFilter::default(), page).await.unwrap().is_empty());
     world.test.db.advance(MONTH);
     assert!(Deletions::purge(&world.store, purge_of(&row(&world, id).await)).await.unwrap());
     assert_eq!(listed(Some(WorkspaceStatus::Deleted), None).await, [id], "what is being purged is still deleted");

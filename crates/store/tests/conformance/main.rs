@@ -9,6 +9,7 @@ mod audit_search;
 mod database;
 mod deletions;
 mod edits;
+mod exports;
 mod freezes;
 mod gates;
 mod idempotency;

@@ -158,6 +158,7 @@ impl Stage {
             members: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
+            exports: Arc::new(store.exports(1)),
             principals: runs.clone(),
             pauses: runs.clone(),
             health: runs,
