@@ -45,7 +45,7 @@ async fn a_freeze_is_shown_carried_on_and_lifted() {
     let workspace = world.workspace(&ada, account, "Sales").await;
     let path = format!("/v1/workspaces/{workspace}");
     let before = world.get(&path, &ada).await;
-    assert_eq!(before.json["allowed_actions"], json!(["read", "audit", "update", "freeze"]));
+    assert_eq!(before.json["allowed_actions"], json!(["read", "audit", "update", "delete", "manage_members", "freeze"]));
     let answer = world.status(workspace, &ada, freeze()).await;
     assert_eq!((answer.status.as_u16(), &answer.json["status"]), (200, &json!("frozen")), "{}", answer.text());
     assert_eq!((&answer.json["revision"], &answer.json["workspace_id"]), (&json!(1), &json!(workspace)));

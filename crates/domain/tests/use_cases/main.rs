@@ -4,6 +4,7 @@
 mod accounts;
 mod blocked;
 mod create_workspace;
+mod deletions;
 mod events;
 mod exports;
 mod housekeeping;
