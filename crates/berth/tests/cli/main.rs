@@ -6,6 +6,7 @@ mod audit;
 mod audit_verify;
 mod caller;
 mod deletion;
+mod exports;
 mod freezes;
 mod members;
 mod names;
