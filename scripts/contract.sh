@@ -5,13 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tools=$PWD/target/tools
-folder=$(mktemp -d)
-server=
-finish() {
-  if [ -n "$server" ]; then kill -TERM "$server" 2>/dev/null && wait "$server" || true; fi
-  rm -rf "$folder"
-}
-trap finish EXIT
+# shellcheck source=scripts/berth-dev.sh
+. scripts/berth-dev.sh
 
 # Its exit code tells of errors only; a warning is one too.
 REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true NO_COLOR=1 \
@@ -27,20 +22,9 @@ print("openapi.yaml:", totals["errors"], "errors,", totals["warnings"], "warning
 sys.exit(1 if totals["errors"] or totals["warnings"] else 0)
 PYTHON
 
-# The tests build the same program with the features that they share; to build it alone would compile half the house again.
-[ -n "${PREBUILT:-}" ] || cargo build --quiet --package berth
 # Streams end soon: whoever follows a run that waits for something must not be waited for.
 export BERTH_SERVER__STREAM_FOR=2s
-target/debug/berth dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --data-dir "$folder/data" >"$folder/out" 2>"$folder/err" &
-server=$!
-for _ in $(seq 300); do
-  grep -q '^Berth is ready' "$folder/out" && break
-  kill -0 "$server" 2>/dev/null || { cat "$folder/err" >&2; exit 1; }
-  sleep 0.1
-done
-grep -q '^Berth is ready' "$folder/out" || { echo "berth: berth dev was not ready within 30 s" >&2; cat "$folder/err" >&2; exit 1; }
-# shellcheck disable=SC1091
-. "$folder/data/dev.env"
+start_berth
 
 # It keeps a cache where it runs.
 contract=$PWD/openapi.yaml settings=$PWD/scripts/tools/schemathesis.toml

@@ -34,5 +34,8 @@ scripts/generate.sh --check
 say "contract"
 scripts/contract.sh
 
+say "clients"
+scripts/clients.sh
+
 say "all of it"
 sed -nE 's/^.*Summary .* ([0-9]+) tests? run: ([0-9]+) passed.*, ([0-9]+) skipped.*$/\2 passed, 0 failed, \3 skipped/p' "$log" | tail -n 1

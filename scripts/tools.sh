@@ -50,6 +50,11 @@ npm_ci() { # folder with package.json and package-lock.json, folder
   (cd "$2" && npm ci --silent --ignore-scripts --no-audit --no-fund >&2)
 }
 
+oapi_codegen() { # folder
+  need go "Install Go 1.24 or newer; it generates and compiles the Go client."
+  GOBIN="$PWD/$1" CGO_ENABLED=0 GOFLAGS=-modcacherw go install "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2" >&2
+}
+
 postgres() {
   if [ ! -x /usr/lib/postgresql/15/bin/initdb ]; then
     need apt-get "Install PostgreSQL 15 so that /usr/lib/postgresql/15/bin/initdb exists."
@@ -67,7 +72,7 @@ exec 9>target/tools/.lock
 need flock "On Debian: apt-get install util-linux"
 flock 9
 
-[ $# -gt 0 ] || set -- postgres nextest deny schemathesis redocly
+[ $# -gt 0 ] || set -- postgres nextest deny schemathesis redocly client-typescript client-python client-go
 for tool in "$@"; do
   case $tool in
     postgres) postgres ;;
@@ -75,6 +80,9 @@ for tool in "$@"; do
     deny) install_once deny-0.20.2 venv scripts/tools/deny.txt ;;
     schemathesis) install_once schemathesis-4.32.5 venv scripts/tools/schemathesis.txt ;;
     redocly) install_once redocly-2.77.0 npm_ci scripts/tools/redocly ;;
+    client-typescript) install_once client-typescript-7.13.0 npm_ci examples/typescript ;;
+    client-python) install_once client-python-0.29.1 venv examples/python/requirements.txt ;;
+    client-go) install_once client-go-2.8.2 oapi_codegen ;;
     *) echo "berth: scripts/tools.sh knows no tool called $tool" >&2; exit 1 ;;
   esac
 done
