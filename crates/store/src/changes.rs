@@ -235,19 +235,19 @@ async fn closing_entry(tx: &mut Tx, run: RunId, subject: Subject, ending: Ending
         Subject::Account(id) => ("account", id),
     };
     let workspace = matches!(subject, Subject::Workspace(_)).then_some(id);
-    let entry = Draft::with_id(new_id(account_id, now), account_id, workspace, "provisioning_run.end");
+    let entry = Draft::with_id(new_id(account_id, now), account_id, workspace, "run.end");
     Ok(Draft {
         request_id: trace.get("request_id").cloned(),
         trace_id: trace.get("traceparent").and_then(|t| t.split('-').nth(1)).map(str::to_owned),
         journal_sha256: Some(journal_digest(tx, run).await?),
-        ..entry.target("provisioning_run", run.0).target(kind, id).outcome(&words::spell(ending)).run(run)
+        ..entry.target("run", run.0).target(kind, id).outcome(&words::spell(ending)).run(run)
     })
 }
 
 /// The entry of a run that Berth starts by itself.
 fn started_entry(account: Uuid, workspace: Uuid, run: RunId, now: Time) -> Draft {
-    let entry = Draft::with_id(new_id(account, now), account, Some(workspace), "provisioning_run.start");
-    entry.target("provisioning_run", run.0).target("workspace", workspace).run(run)
+    let entry = Draft::with_id(new_id(account, now), account, Some(workspace), "run.start");
+    entry.target("run", run.0).target("workspace", workspace).run(run)
 }
 
 async fn journal_digest(tx: &mut Tx, run: RunId) -> Result<String, Error> {

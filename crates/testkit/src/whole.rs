@@ -17,14 +17,8 @@ const PAGE: u32 = 500;
 /// The audit actions that a run which owns its workspace or account begins with.
 const ACCEPTS: [&str; 4] = ["account.create", "workspace.create", "provisioning_run.retry", "workspace.purge"];
 /// Those that start a run of `apply-freezes`, or find one at work.
-const CARRIES: [&str; 6] = [
-    "workspace.freeze",
-    "workspace.unfreeze",
-    "workspace.freeze_expired",
-    "workspace.delete",
-    "workspace.restore",
-    "provisioning_run.start",
-];
+const CARRIES: [&str; 6] =
+    ["workspace.freeze", "workspace.unfreeze", "workspace.freeze_expired", "workspace.delete", "workspace.restore", "run.start"];
 
 /// What is wrong with the installation, one sentence each; empty if all is as it should be.
 ///
@@ -135,7 +129,7 @@ async fn check_audit(store: &Store, account: &Account, runs: &BTreeMap<saga::Run
     }
     for run in runs.values().filter(|r| r.account_id == account.id) {
         let of_run: Vec<&audit::Entry> = entries.iter().filter(|e| e.run_id == Some(run.id)).collect();
-        let ends = of_run.iter().filter(|e| e.action == "provisioning_run.end").count();
+        let ends = of_run.iter().filter(|e| e.action == "run.end").count();
         let carries = run.definition.name == domain::workspaces::status::SAGA;
         let actions: &[&str] = if carries { &CARRIES } else { &ACCEPTS };
         let accepts = of_run.iter().filter(|e| actions.contains(&e.action.as_str())).count();

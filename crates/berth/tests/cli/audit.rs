@@ -19,7 +19,7 @@ async fn the_log_is_looked_through_and_followed_entry_by_entry() {
     let listed = caller.says(&["audit", "list", "--workspace", "One"]).await.ended(0);
     let lines: Vec<String> = normal(&listed.out).lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(lines[0], "SEQ TIME WHO ACTION OUTCOME TARGET REASON");
-    assert!(lines[1].contains(" TIME berth provisioning_run.end succeeded "), "the newest first, and nobody's: {listed}");
+    assert!(lines[1].contains(" TIME berth run.end succeeded "), "the newest first, and nobody's: {listed}");
     assert!(lines[2].contains("workspace.create accepted workspace "), "{listed}");
     let created = caller.says(&["audit", "list", "--action", "workspace.create", "-o", "json"]).await.ended(0).json();
     assert_eq!(created.as_array().unwrap().len(), 1, "{created}");
@@ -44,7 +44,7 @@ async fn the_log_is_looked_through_and_followed_entry_by_entry() {
         let entry = next().await;
         seq += 1;
         assert_eq!(entry["seq"], seq, "none is left out, none comes twice");
-        if entry["action"] == "provisioning_run.end" && seq > created[0]["seq"].as_u64().unwrap() + 2 {
+        if entry["action"] == "run.end" && seq > created[0]["seq"].as_u64().unwrap() + 2 {
             break;
         }
     }

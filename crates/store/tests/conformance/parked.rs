@@ -65,7 +65,7 @@ async fn however_an_attempt_of_a_parked_run_closes_the_freezes_are_carried_out_o
     assert_eq!((new.ending, old.ending), (None, Some(Ending::Succeeded)));
     assert_eq!((&new.input, &new.definition, new.total), (&old.input, &old.definition, old.total));
     let entries = world.store.of_workspace(workspace, None, 100).await.unwrap();
-    let started: Vec<_> = entries.iter().filter(|e| e.action == "provisioning_run.start").map(|e| e.run_id).collect();
+    let started: Vec<_> = entries.iter().filter(|e| e.action == "run.start").map(|e| e.run_id).collect();
     assert_eq!(started, [Some(new.id)]);
     assert_eq!(world.claim_carrier().await.unwrap().facts.run, new.id, "it is due");
 }
