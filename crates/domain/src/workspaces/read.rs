@@ -47,9 +47,6 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     if rights.act {
         allowed_actions.extend(actions(&workspace, run.as_ref()));
     }
-    if rights.act && workspace.status == WorkspaceStatus::Active {
-        allowed_actions.push("manage_members");
-    }
     if let Some(detail) = &run {
         allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
     }
@@ -64,6 +61,9 @@ fn actions(workspace: &Workspace, run: Option<&RunDetail>) -> Vec<&'static str> 
     let mut actions = Vec::new();
     if workspace.freezes.is_empty() {
         actions.push("update");
+        if workspace.status == WorkspaceStatus::Active {
+            actions.push("manage_members");
+        }
     }
     if Transition::Delete.is_allowed(workspace.status, &[]) && !is_held && !is_at_work {
         actions.push("delete");

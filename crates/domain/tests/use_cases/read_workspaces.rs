@@ -149,10 +149,10 @@ fn an_account_that_the_caller_may_not_read_is_not_found(
 }
 
 #[rstest]
-#[case::of_the_account_admin(FreezeSource::AccountAdmin, false, &["read", "audit", "freeze", "unfreeze"])]
+#[case::of_the_account_admin(FreezeSource::AccountAdmin, false, &["read", "audit", "delete", "freeze", "unfreeze"])]
 #[case::of_the_platform(FreezeSource::Legal, false, &["read", "audit", "freeze"])]
 #[case::of_the_platform_for_an_operator(FreezeSource::Legal, true, &["read", "audit", "freeze", "unfreeze"])]
-#[case::of_the_deletion(FreezeSource::Deletion, true, &["read", "audit", "freeze"])]
+#[case::of_the_deletion(FreezeSource::Deletion, true, &["read", "audit", "delete", "freeze"])]
 fn only_who_could_set_a_freeze_is_offered_to_lift_it(#[case] source: FreezeSource, #[case] operator: bool, #[case] expected: &[&str]) {
     let world = World::new();
     world.account(AccountStatus::Active);

@@ -1,6 +1,7 @@
 //! A Berth whose ports are in memory: rights are what a test grants, answers of mutations are what a test sets, and what
 //! the use cases asked for is kept.
 
+mod changes;
 mod freezes;
 mod outside;
 
@@ -309,47 +310,6 @@ impl Workspaces for World {
 
     async fn memberships(&self, _: Scope, _: Uuid) -> Result<Vec<Membership>, StoreError> {
         Ok(Vec::new())
-    }
-}
-
-#[async_trait]
-impl Edits for World {
-    async fn edit(&self, new: EditWorkspace) -> Result<EditAnswer, StoreError> {
-        let before = self.workspaces.lock().unwrap().get(&new.workspace_id).cloned().unwrap();
-        let answer = self.edit_answer.lock().unwrap().clone();
-        let edited = new.edit.of(&before).map(|edited| EditAnswer::Done(Box::new(edited.workspace)));
-        self.edits.lock().unwrap().push(new);
-        Ok(answer.unwrap_or(edited.unwrap()))
-    }
-
-    async fn by_name(&self, _: Uuid, _: &str) -> Result<Named, StoreError> {
-        Ok(self.named.lock().unwrap().clone())
-    }
-}
-
-#[async_trait]
-impl Deletions for World {
-    async fn delete(&self, new: DeleteWorkspace) -> Result<DeleteAnswer, StoreError> {
-        let workspace = self.workspaces.lock().unwrap()[&new.workspace_id].clone();
-        let ended = Ended { workspace, apply: Some(new.run.id) };
-        self.deletes.lock().unwrap().push(new);
-        Ok(self.delete_answer.lock().unwrap().clone().unwrap_or(DeleteAnswer::Deleted(Box::new(ended))))
-    }
-
-    async fn restore(&self, new: RestoreWorkspace) -> Result<Written<RestoreAnswer>, StoreError> {
-        let workspace = self.workspaces.lock().unwrap()[&new.workspace_id].clone();
-        let ended = Ended { workspace, apply: Some(new.run.id) };
-        self.restores.lock().unwrap().push(new);
-        Ok(Written::Done(self.restore_answer.lock().unwrap().clone().unwrap_or(RestoreAnswer::Restored(Box::new(ended)))))
-    }
-
-    async fn to_purge(&self, _: u32) -> Result<ToPurge, StoreError> {
-        Ok(self.to_purge.lock().unwrap().clone())
-    }
-
-    async fn purge(&self, new: StartPurge) -> Result<bool, StoreError> {
-        self.purges.lock().unwrap().push(new);
-        Ok(true)
     }
 }
 
