@@ -186,6 +186,8 @@ pub struct BackendWorkspace {
     /// Where it is on the backend, such as a schema's or a folder's name. Never a secret.
     pub locator: String,
     pub created_at: Time,
+    /// Whether its own login lets anybody in, as far as freezes have been carried out.
+    pub login_open: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

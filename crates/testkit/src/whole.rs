@@ -154,16 +154,20 @@ async fn all_accounts(store: &Store) -> Vec<Account> {
     }
 }
 
+/// Deleted ones too, which are found by that alone; purged ones have nothing left to compare.
 async fn workspaces_of(store: &Store, account: Uuid) -> Vec<Workspace> {
     let mut all: Vec<Workspace> = Vec::new();
-    loop {
-        let page = Page { after: all.last().map(|w| w.id), limit: PAGE };
-        let found = store.list_by_account(account, None, &WorkspaceFilter::default(), page).await.expect("workspaces");
-        if found.is_empty() {
-            return all;
+    for status in [None, Some(WorkspaceStatus::Deleted)] {
+        let filter = WorkspaceFilter { status, ..WorkspaceFilter::default() };
+        let mut after = None;
+        loop {
+            let found = store.list_by_account(account, None, &filter, Page { after, limit: PAGE }).await.expect("workspaces");
+            let Some(last) = found.last() else { break };
+            after = Some(last.id);
+            all.extend(found);
         }
-        all.extend(found);
     }
+    all
 }
 
 async fn all_runs(store: &Store) -> BTreeMap<saga::RunId, ProvisioningRun> {

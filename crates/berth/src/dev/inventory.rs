@@ -2,7 +2,7 @@
 //! stands on the backends. For tests and for curious people; the folder must not be in use.
 
 use domain::Berth;
-use domain::model::Scope;
+use domain::model::{Scope, WorkspaceStatus};
 use domain::permissions::Filter;
 use domain::ports::{Page, RunFilter, WorkspaceFilter};
 use serde_json::{Value, json};
@@ -45,7 +45,10 @@ async fn all(berth: &Berth) -> Result<Value, Failure> {
                 "status": account.status,
                 "members": members(berth, Scope::Account, account.id).await?,
             }));
-            workspaces.extend(workspaces_of(berth, account.id).await?);
+            // Deleted ones are found by that alone.
+            for status in [None, Some(WorkspaceStatus::Deleted)] {
+                workspaces.extend(workspaces_of(berth, account.id, status).await?);
+            }
         }
     }
     let mut relationships = Vec::new();
@@ -56,12 +59,13 @@ async fn all(berth: &Berth) -> Result<Value, Failure> {
     Ok(json!({ "accounts": accounts, "workspaces": workspaces, "runs": runs(berth).await?, "relationships": relationships }))
 }
 
-async fn workspaces_of(berth: &Berth, account: Uuid) -> Result<Vec<Value>, Failure> {
+async fn workspaces_of(berth: &Berth, account: Uuid, status: Option<WorkspaceStatus>) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
     let mut after = None;
+    let filter = WorkspaceFilter { status, ..WorkspaceFilter::default() };
     loop {
         let page = Page { after, limit: PAGE };
-        let page = berth.workspaces.list_by_account(account, None, &WorkspaceFilter::default(), page).await.map_err(away)?;
+        let page = berth.workspaces.list_by_account(account, None, &filter, page).await.map_err(away)?;
         let Some(last) = page.last() else { return Ok(found) };
         after = Some(last.id);
         for workspace in &page {
@@ -72,11 +76,15 @@ async fn workspaces_of(berth: &Berth, account: Uuid) -> Result<Vec<Value>, Failu
                 "account_id": workspace.account_id,
                 "slug": workspace.slug,
                 "status": workspace.status,
+                "status_before": workspace.status_before,
+                "freezes": workspace.freezes.iter().map(|f| f.source).collect::<Vec<_>>(),
+                "freeze_revision": workspace.freeze_revision,
+                "freeze_applied": workspace.freeze_applied,
                 "run_id": workspace.run_id,
                 "environments": environments.iter().map(|e| json!({"id": e.id, "name": e.name, "status": e.status})).collect::<Vec<_>>(),
                 "backend_workspaces": backends
                     .iter()
-                    .map(|b| json!({"id": b.id, "environment_id": b.environment_id, "locator": b.locator}))
+                    .map(|b| json!({"id": b.id, "environment_id": b.environment_id, "locator": b.locator, "login_open": b.login_open}))
                     .collect::<Vec<_>>(),
                 "members": members(berth, Scope::Workspace, workspace.id).await?,
             }));

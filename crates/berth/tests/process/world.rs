@@ -1,6 +1,6 @@
 //! Compares a stopped Berth whole: rows, relationships and what stands on the backend. Nothing may be an orphan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -58,13 +58,13 @@ impl World {
         for account in self.accounts().iter().filter(|a| a["status"] == "active") {
             members(&format!("account:{}", word(&account["id"])), account);
         }
-        for workspace in self.workspaces().iter().filter(|w| w["status"] == "active") {
+        for workspace in self.workspaces().iter().filter(|w| is_whole(w)) {
             members(&format!("workspace:{}", word(&workspace["id"])), workspace);
         }
         for account in self.accounts().iter().filter(|a| a["status"] == "active") {
             expected.insert(format!("account:{}#platform@platform:main", word(&account["id"])));
         }
-        for workspace in self.workspaces().iter().filter(|w| w["status"] == "active") {
+        for workspace in self.workspaces().iter().filter(|w| is_whole(w)) {
             let id = word(&workspace["id"]);
             expected.insert(format!("workspace:{id}#account@account:{}", word(&workspace["account_id"])));
             for environment in workspace["environments"].as_array().unwrap() {
@@ -74,9 +74,23 @@ impl World {
         expected
     }
 
-    /// Folders on the backend, by their name; anything that is neither such a folder nor a seal fails.
-    fn objects(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+    /// Workspaces that a purge has taken away, whose row is listed no more.
+    pub fn purged(&self) -> BTreeSet<&str> {
+        self.runs()
+            .iter()
+            .filter(|r| r["saga"] == "purge-workspace" && r["state"] == "succeeded")
+            .map(|r| word(&r["workspace_id"]))
+            .collect()
+    }
+
+    /// How many backend workspaces let nobody in.
+    pub fn shut(&self) -> usize {
+        self.objects().into_values().filter(|open| !open).count()
+    }
+
+    /// Folders on the backend by their name, and whether they let anybody in; anything that is neither such a folder nor a seal fails.
+    fn objects(&self) -> BTreeMap<String, bool> {
+        let mut found = BTreeMap::new();
         for region in std::fs::read_dir(self.dir.join("backends")).unwrap() {
             for entry in std::fs::read_dir(region.unwrap().path()).unwrap() {
                 let path = entry.unwrap().path();
@@ -86,7 +100,8 @@ impl World {
                     for part in ["workspace.db", "key", "mark"] {
                         assert!(path.join(part).is_file(), "{} has no {part}", path.display());
                     }
-                    found.insert(name);
+                    let login = std::fs::read(path.join("login")).map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+                    found.insert(name, login.is_err() || login.unwrap()["open"] == true);
                 }
             }
         }
@@ -100,31 +115,39 @@ impl World {
             let state = word(&run["state"]);
             assert!(["succeeded", "failed", "cancelled"].contains(&state), "{run}");
         }
-        let mut rows = BTreeSet::new();
+        let mut rows = BTreeMap::new();
         for workspace in self.workspaces() {
+            let frozen = !workspace["freezes"].as_array().unwrap().is_empty();
+            assert_eq!(workspace["freeze_applied"], workspace["freeze_revision"], "{workspace}");
             let environments = workspace["environments"].as_array().unwrap();
             let backends = workspace["backend_workspaces"].as_array().unwrap();
             match word(&workspace["status"]) {
-                "active" => {
+                _ if is_whole(workspace) => {
                     let mut names: Vec<&str> = environments.iter().map(|e| word(&e["name"])).collect();
                     names.sort_unstable();
                     assert_eq!(names, ["dev", "prod", "staging"], "{workspace}");
                     assert!(environments.iter().all(|e| e["status"] == "active"), "{workspace}");
                     assert_eq!(backends.len(), 3, "{workspace}");
-                    rows.extend(backends.iter().map(|b| word(&b["id"]).to_owned()));
+                    assert!(backends.iter().all(|b| b["login_open"] == !frozen), "{workspace}");
+                    rows.extend(backends.iter().map(|b| (word(&b["id"]).to_owned(), !frozen)));
                 }
-                "failed" => assert!(environments.is_empty() && backends.is_empty(), "{workspace}"),
+                "failed" | "deleted" => assert!(environments.is_empty() && backends.is_empty(), "{workspace}"),
                 other => panic!("a workspace is {other}: {workspace}"),
             }
             let run = self.runs().iter().find(|r| r["id"] == workspace["run_id"]).expect("its run");
-            assert_eq!(run["state"] == "succeeded", workspace["status"] == "active", "{workspace} {run}");
+            assert_eq!(run["state"] == "succeeded", is_whole(workspace), "{workspace} {run}");
         }
-        assert_eq!(rows, self.objects(), "rows of backend workspaces, and folders on the backend");
+        assert_eq!(rows, self.objects(), "backend workspaces and whether their freezes let anybody in: by their rows, and on the backend");
 
         let (mut found, expected) = (self.relationships(), self.expected_relationships());
         found.retain(|r| !r.starts_with("platform:main#") && !r.starts_with("service_account:"));
         assert_eq!(found, expected, "relationships, and what the rows say they are");
     }
+}
+
+/// It has what its run made, deleted or not.
+fn is_whole(workspace: &Value) -> bool {
+    workspace["status"] == "active" || workspace["status_before"] == "active"
 }
 
 fn word(value: &Value) -> &str {

@@ -110,7 +110,7 @@ crate::statements! {
          where bucket = $1 and workspace_id = $2 order by id",
     );
     BACKEND_WORKSPACES = shared(
-        "select id, workspace_id, environment_id, backend, locator, created_at from backend_workspaces
+        "select id, workspace_id, environment_id, backend, locator, created_at, login_open from backend_workspaces
          where bucket = $1 and workspace_id = $2 order by id",
     );
 }
@@ -208,6 +208,7 @@ fn backend_workspace(row: &Row) -> Result<BackendWorkspace, Error> {
         backend: row.get("backend")?,
         locator: row.get("locator")?,
         created_at: row.get("created_at")?,
+        login_open: row.get("login_open")?,
     })
 }
 
