@@ -45,7 +45,11 @@ async fn a_freeze_is_shown_carried_on_and_lifted() {
     let workspace = world.workspace(&ada, account, "Sales").await;
     let path = format!("/v1/workspaces/{workspace}");
     let before = world.get(&path, &ada).await;
-    assert_eq!(before.json["allowed_actions"], json!(["read", "audit", "update", "manage_members", "delete", "freeze"]));
+    let offered = |answer: &Answer| {
+        let actions = answer.json["allowed_actions"].as_array().unwrap();
+        actions.iter().filter_map(Value::as_str).filter(|a| a.ends_with("freeze")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(offered(&before), "freeze");
     let answer = world.status(workspace, &ada, freeze()).await;
     assert_eq!((answer.status.as_u16(), &answer.json["status"]), (200, &json!("frozen")), "{}", answer.text());
     assert_eq!((&answer.json["revision"], &answer.json["workspace_id"]), (&json!(1), &json!(workspace)));
@@ -66,7 +70,7 @@ async fn a_freeze_is_shown_carried_on_and_lifted() {
 
     let shown = world.get(&path, &ada).await;
     assert_eq!((&shown.json["status"], &shown.json["freezes"]), (&json!("frozen"), &json!([frozen])));
-    assert_eq!(shown.json["allowed_actions"], json!(["read", "audit", "delete", "freeze", "unfreeze"]));
+    assert_eq!(offered(&shown), "freeze unfreeze");
     assert_eq!(shown.header("etag"), answer.header("etag"));
     assert_ne!(shown.header("etag"), before.header("etag"));
     assert_eq!(world.get("/v1/workspaces?status=frozen", &ada).await.json[0]["status"], "frozen");
