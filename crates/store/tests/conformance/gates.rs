@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use domain::ids::{bucket, within};
-use domain::model::FreezeSource;
+use domain::model::{FreezeSource, Role, Scope, ScopeRef};
 use domain::ports::{
-    AuditLog, EditAnswer, EditWorkspace, Edits, FreezeAnswer, Freezes, Health, NewRequest, ProvisioningRuns, RequestAnswer, RetryAnswer,
-    RetryRun, Workspaces, Written,
+    AuditLog, ChangeAnswer, EditAnswer, EditWorkspace, Edits, FreezeAnswer, Freezes, Health, Members, NewRequest, ProvisioningRuns,
+    RequestAnswer, RetryAnswer, RetryRun, RoleChange, Workspaces, Written,
 };
 use domain::workspaces::edit::Edit;
 use rstest::rstest;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::freezes::{freeze, new_change, unfreeze};
 use crate::races::{LOCK_HEADS, seen_among_waiting, seen_to_wait};
-use crate::world::{World, draft, new_run, user};
+use crate::world::{World, draft, new_run, role_change, user};
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -41,7 +41,8 @@ struct Staged {
 type Stage = fn(World) -> Later<(World, Staged)>;
 
 /// Every port method that changes what belongs to a workspace and is not exempt from the gate.
-const GATED: &[(&str, Stage)] = &[("ProvisioningRuns::request", request), ("ProvisioningRuns::retry", retry), ("Edits::edit", edit)];
+const GATED: &[(&str, Stage)] =
+    &[("ProvisioningRuns::request", request), ("ProvisioningRuns::retry", retry), ("Edits::edit", edit), ("Members::change", promote)];
 
 fn request(world: World) -> Later<(World, Staged)> {
     Box::pin(async move {
@@ -102,6 +103,27 @@ fn edit(world: World) -> Later<(World, Staged)> {
             match Edits::edit(&store, new).await.unwrap() {
                 EditAnswer::Done(_) => Passed::Through,
                 EditAnswer::Frozen(freezes) => Passed::Frozen(freezes.iter().map(|f| f.source).collect()),
+                other => panic!("{other:?}"),
+            }
+        };
+        (world, Staged { account, workspace, mutate: Box::pin(mutate) })
+    })
+}
+
+/// Removals and demotions are exempt.
+fn promote(world: World) -> Later<(World, Staged)> {
+    Box::pin(async move {
+        let account = world.account(9).await;
+        let (workspace, _) = world.workspace(account, "a").await;
+        world.end(workspace, Ending::Succeeded).await;
+        let on = ScopeRef { scope: Scope::Workspace, id: workspace, account_id: account };
+        let mut new = role_change(on, user(), RoleChange::Add(Role::Viewer));
+        new.audit = draft(account, Some(workspace), "the mutation");
+        let store = world.store.clone();
+        let mutate = async move {
+            match Members::change(&store, new).await.unwrap() {
+                Written::Done(ChangeAnswer::Made(_)) => Passed::Through,
+                Written::Done(ChangeAnswer::Frozen(freezes)) => Passed::Frozen(freezes.iter().map(|f| f.source).collect()),
                 other => panic!("{other:?}"),
             }
         };
