@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::access::{Freshness, Ground};
 use crate::audit::Draft;
 use crate::model::{Export, ExportFormat, ExportSection, Workspace};
-use crate::ports::{DatedMembership, ExportEnd, ExportPlan, NewExport, Place};
+use crate::ports::{ExportEnd, ExportPlan, NewExport, Place};
 use crate::workspaces::read::require_open;
 use crate::{Berth, Caller, Error};
 
@@ -157,17 +157,4 @@ pub async fn receipt(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Export,
     let workspace = berth.workspaces.get(export.workspace_id).await?.ok_or(Error::NotFound { what: WHAT })?;
     Ground::workspace(berth, &workspace).await?.named(WHAT).require_open(berth, caller, Freshness::Full).await?;
     Ok(export)
-}
-
-/// The names of members, in order. Principals are kept apart from what belongs to accounts, so they are asked apart, and
-/// a principal's name never changes.
-///
-/// # Errors
-/// An outage.
-pub async fn names(berth: &Berth, members: &[DatedMembership]) -> Result<Vec<Option<String>>, Error> {
-    let mut names = Vec::with_capacity(members.len());
-    for member in members {
-        names.push(berth.principals.get(member.membership.principal).await?.map(|stored| stored.name));
-    }
-    Ok(names)
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod delivery;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -55,13 +56,18 @@ pub async fn list(berth: &Berth, caller: &Caller, scope: Scope, id: Uuid, page: 
     let is_more = members.len() > wanted;
     members.truncate(wanted);
     let next = members.last().filter(|_| is_more).map(|member| member.principal.id);
+    Ok(Listed { items: named(berth, members).await?, next })
+}
+
+/// Members with the names of their principals, which are kept apart from what belongs to accounts.
+///
+/// # Errors
+/// An outage.
+pub async fn named(berth: &Berth, members: Vec<Member>) -> Result<Vec<NamedMember>, Error> {
     let ids: Vec<Uuid> = members.iter().map(|member| member.principal.id).collect();
-    let known = berth.principals.by_ids(&ids).await?;
-    let named = |member: Member| NamedMember {
-        member,
-        name: known.iter().find(|k| k.principal == member.principal).map(|k| k.name.clone()).unwrap_or_default(),
-    };
-    Ok(Listed { items: members.into_iter().map(named).collect(), next })
+    let known: HashMap<_, _> = berth.principals.by_ids(&ids).await?.into_iter().map(|k| (k.principal, k.name)).collect();
+    let named = |member: Member| NamedMember { member, name: known.get(&member.principal).cloned().unwrap_or_default() };
+    Ok(members.into_iter().map(named).collect())
 }
 
 /// Gives a role to a principal that has none here.

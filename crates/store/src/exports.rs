@@ -10,9 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::ids::bucket;
 use domain::model::{Export, ExportFormat, ExportSection, Scope};
-use domain::ports::{
-    DatedMembership, ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, NewExport, Place, Reading, Stopped, StoredEntry,
-};
+use domain::ports::{ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, NewExport, Page, Place, Reading, Stopped, StoredEntry};
 use saga::{RunId, StoreError, Time};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -175,9 +173,9 @@ impl BoundedExports {
 async fn members(tx: &mut Tx, workspace: Uuid, sink: &mut dyn ExportSink) -> Result<(), Halt> {
     let mut after = None;
     loop {
-        let page: Vec<DatedMembership> = memberships::page(tx, Scope::Workspace, workspace, after, BATCH).await?;
+        let page = memberships::members(tx, Scope::Workspace, workspace, Page { after, limit: u32::from(BATCH) }).await?;
         let is_end = page.len() < usize::from(BATCH);
-        after = page.last().map(|member| member.membership.principal);
+        after = page.last().map(|member| member.principal.id);
         if !page.is_empty() {
             sink.take(ExportBatch::Members(page)).await?;
         }

@@ -5,7 +5,7 @@ use domain::Principal;
 use domain::audit::Draft;
 use domain::ids::bucket;
 use domain::model::{AccountStatus, Member, Membership, Role, Scope, ScopeRef, WorkspaceStatus};
-use domain::ports::{ChangeAnswer, Changed, DatedMembership, NewMembershipChange, Page, RoleChange, Written};
+use domain::ports::{ChangeAnswer, Changed, NewMembershipChange, Page, RoleChange, Written};
 use saga::Time;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -52,11 +52,6 @@ crate::statements! {
         "select status, made_by from workspaces where bucket = $1 and id = $2 for no key update",
         "select status, made_by from workspaces where bucket = $1 and id = $2",
     );
-    PAGE = shared(
-        "select scope_id, principal_kind, principal_id, role, created_at from memberships
-         where bucket = $1 and scope = $2 and scope_id = $3 and (principal_kind, principal_id) > ($4, $5)
-         order by principal_kind, principal_id limit $6",
-    );
 }
 
 /// Inserts the membership, or gives an existing one this role.
@@ -77,15 +72,6 @@ pub(crate) async fn set(tx: &mut Tx, membership: &Membership, now: Time) -> Resu
 pub(crate) async fn of_scope(tx: &mut Tx, scope: Scope, id: Uuid) -> Result<Vec<Membership>, Error> {
     let rows = tx.query(&OF_SCOPE).bind(bucket(id)).bind(scope.as_str()).bind(id).fetch_all().await?;
     rows.iter().map(|row| membership(row, scope)).collect()
-}
-
-/// At most `limit` members behind the principal `after`, in the order of [`of_scope`].
-pub(crate) async fn page(tx: &mut Tx, scope: Scope, id: Uuid, after: Option<Principal>, limit: u16) -> Result<Vec<DatedMembership>, Error> {
-    // Every kind comes after the empty text.
-    let (kind, principal) = after.map_or(("", Uuid::nil()), |p| (p.kind.as_str(), p.id));
-    let query = tx.query(&PAGE).bind(bucket(id)).bind(scope.as_str()).bind(id).bind(kind).bind(principal).bind(i64::from(limit));
-    let rows = query.fetch_all().await?;
-    rows.iter().map(|row| Ok(DatedMembership { membership: membership(row, scope)?, created_at: row.get("created_at")? })).collect()
 }
 
 fn membership(row: &Row, scope: Scope) -> Result<Membership, Error> {
@@ -212,11 +198,15 @@ fn member(row: &Row) -> Result<Member, Error> {
     })
 }
 
+/// By the principals' ids.
+pub(crate) async fn members(tx: &mut Tx, scope: Scope, id: Uuid, page: Page) -> Result<Vec<Member>, Error> {
+    let query = tx.query(&LIST).bind(bucket(id)).bind(scope.as_str()).bind(id).bind(page.after).bind(i64::from(page.limit));
+    query.fetch_all().await?.iter().map(member).collect()
+}
+
 impl Store {
     pub(crate) async fn members_of(&self, on: ScopeRef, page: Page) -> Result<Vec<Member>, Error> {
-        let mut tx = self.db.read().await?;
-        let query = tx.query(&LIST).bind(bucket(on.id)).bind(on.scope.as_str()).bind(on.id).bind(page.after).bind(i64::from(page.limit));
-        query.fetch_all().await?.iter().map(member).collect()
+        members(&mut self.db.read().await?, on.scope, on.id, page).await
     }
 
     pub(crate) async fn change_membership(&self, new: &NewMembershipChange) -> Result<Written<ChangeAnswer>, Error> {

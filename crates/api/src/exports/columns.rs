@@ -188,14 +188,8 @@ const BACKEND_WORKSPACE: &[(&str, &str)] = &[
     ("created_at", "created_at"),
 ];
 
-const MEMBER: &[(&str, &str)] = &[
-    ("id", "id"),
-    ("workspace_id", "workspace_id"),
-    ("name", "name"),
-    ("principal_type", "type"),
-    ("role", "role"),
-    ("created_at", "created_at"),
-];
+const MEMBER: &[(&str, &str)] =
+    &[("id", "id"), ("name", "name"), ("state", "state"), ("principal_type", "type"), ("role", "role"), ("created_at", "created_at")];
 
 const RUN: &[(&str, &str)] = &[
     ("id", "id"),
@@ -301,7 +295,8 @@ mod tests {
     #[test]
     fn every_field_of_a_record_has_a_column() {
         use crate::audit::AuditEntry;
-        use crate::exports::records::{ExportedBackendWorkspace, ExportedMember};
+        use crate::exports::records::ExportedBackendWorkspace;
+        use crate::members::Member;
         use crate::runs::{Step, get::RunDetail};
         use crate::workspaces::{Workspace, environments::Environment};
         use utoipa::PartialSchema as _;
@@ -309,7 +304,7 @@ mod tests {
             (Kind::Workspace, Workspace::schema()),
             (Kind::Environment, Environment::schema()),
             (Kind::BackendWorkspace, ExportedBackendWorkspace::schema()),
-            (Kind::Member, ExportedMember::schema()),
+            (Kind::Member, Member::schema()),
             (Kind::Run, RunDetail::schema()),
             (Kind::RunStep, Step::schema()),
             (Kind::AuditEntry, AuditEntry::schema()),

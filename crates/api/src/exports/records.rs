@@ -1,14 +1,13 @@
 //! What an export's records are on the wire, where they are not what another endpoint answers as well.
 
-use domain::ports::DatedMembership;
-use domain::{exports, model, runs};
+use domain::{model, runs};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::AuditEntry;
-use crate::me::PrincipalType;
+use crate::members::Member;
 use crate::runs::get::RunDetail;
 use crate::timestamp::Timestamp;
 use crate::workspaces::Workspace;
@@ -41,36 +40,6 @@ impl From<model::BackendWorkspace> for ExportedBackendWorkspace {
     }
 }
 
-/// A member of the workspace.
-#[derive(Serialize, ToSchema)]
-pub struct ExportedMember {
-    workspace_id: Uuid,
-    #[schema(inline)]
-    r#type: PrincipalType,
-    /// Of the user or the service account.
-    id: Uuid,
-    #[schema(required)]
-    name: Option<String>,
-    #[schema(examples("viewer"))]
-    role: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-}
-
-impl ExportedMember {
-    pub fn new(dated: &DatedMembership, name: Option<String>) -> Self {
-        let membership = dated.membership;
-        Self {
-            workspace_id: membership.scope_id,
-            r#type: membership.principal.kind.into(),
-            id: membership.principal.id,
-            name,
-            role: membership.role.as_str(),
-            created_at: dated.created_at.into(),
-        }
-    }
-}
-
 /// An export in JSON: an array for each section that was asked for, in that order, and the end. Where `end` is missing, so
 /// is a part of the export.
 #[derive(ToSchema)]
@@ -83,7 +52,7 @@ pub struct ExportDocument {
     #[schema(nullable = false)]
     backend_workspaces: Option<Vec<ExportedBackendWorkspace>>,
     #[schema(nullable = false)]
-    members: Option<Vec<ExportedMember>>,
+    members: Option<Vec<Member>>,
     /// Empty: there are no connections yet.
     #[schema(nullable = false, max_items = 0)]
     connections: Option<Vec<Value>>,
@@ -113,10 +82,4 @@ pub fn text(record: &impl Serialize) -> serde_json::Result<String> {
 pub fn run(berth: &domain::Berth, detail: model::RunDetail) -> serde_json::Result<String> {
     let now = detail.run.updated_at;
     text(&RunDetail::from(runs::view(berth, detail, now)))
-}
-
-/// Members with their names.
-pub async fn members(berth: &domain::Berth, members: &[DatedMembership]) -> Result<Vec<ExportedMember>, domain::Error> {
-    let names = exports::names(berth, members).await?;
-    Ok(members.iter().zip(names).map(|(member, name)| ExportedMember::new(member, name)).collect())
 }

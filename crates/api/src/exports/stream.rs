@@ -25,6 +25,7 @@ use super::columns::Kind;
 use super::compression::Encoder;
 use super::render::Renderer;
 use super::{Encoding, records};
+use crate::members::Member;
 use crate::problem::{Code, Problem};
 use crate::serve::Hangup;
 use crate::workspaces::Workspace;
@@ -272,8 +273,8 @@ impl Writer {
                 }
             }
             ExportBatch::Members(members) => {
-                for member in records::members(&self.berth, &members).await? {
-                    self.renderer.record(Kind::Member, &records::text(&member)?)?;
+                for member in domain::members::named(&self.berth, members).await? {
+                    self.renderer.record(Kind::Member, &records::text(&Member::from(member))?)?;
                 }
             }
             ExportBatch::Run(detail) => self.renderer.record(Kind::Run, &records::run(&self.berth, *detail)?)?,

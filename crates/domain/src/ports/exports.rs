@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::Principal;
 use crate::audit::Draft;
-use crate::model::{BackendWorkspace, Environment, Export, ExportFormat, ExportSection, Membership, RunDetail, Workspace};
+use crate::model::{BackendWorkspace, Environment, Export, ExportFormat, ExportSection, Member, RunDetail, Workspace};
 
 /// One of the places that exports may take at once; dropped, it is free again.
 pub struct Place(#[expect(dead_code, reason = "held for its drop")] Box<dyn Any + Send + Sync>);
@@ -66,13 +66,6 @@ pub struct ExportPlan {
     pub patience: Duration,
 }
 
-/// A membership with its age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatedMembership {
-    pub membership: Membership,
-    pub created_at: Time,
-}
-
 /// An audit entry as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEntry {
@@ -89,7 +82,7 @@ pub enum ExportBatch {
     Workspace(Box<Workspace>),
     Environments(Vec<Environment>),
     BackendWorkspaces(Vec<BackendWorkspace>),
-    Members(Vec<DatedMembership>),
+    Members(Vec<Member>),
     /// One at a time: its journal may be long.
     Run(Box<RunDetail>),
     Audit(Vec<StoredEntry>),

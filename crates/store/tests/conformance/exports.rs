@@ -1,38 +1,27 @@
 //! Exports: one moment whatever happens meanwhile, batch by batch, and connections that come back.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::verify;
-use domain::model::{Export, ExportFormat, ExportSection, Scope};
-use domain::ports::{AuditLog, ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, NewExport, Reading, Stopped, Workspaces};
+use domain::model::{Export, ExportFormat, ExportSection, Role, Scope, ScopeRef};
+use domain::ports::{
+    AuditLog, ChangeAnswer, ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, Members, NewExport, Reading, RoleChange, Stopped,
+    Workspaces, Written,
+};
 use rstest::rstest;
 use saga::StoreError;
 use saga::journal::Ending;
-use store::db::Statement;
-use store::{Db, Store};
+use store::Store;
 use testkit::Backend::{self, Postgres, Sqlite};
 use testkit::bulk::append_entries;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::world::{World, draft, user};
-
-static JOIN: Statement = Statement::shared(
-    "join",
-    "insert into memberships (bucket, scope, scope_id, principal_kind, principal_id, role, created_at)
-     values ($1, 'workspace', $2, 'user', $3, 'member', $4)",
-);
-
-/// A member, however it became one.
-async fn join(db: &Db, workspace: Uuid) {
-    let mut tx = db.write().await.unwrap();
-    let now = tx.now().await.unwrap();
-    tx.query(&JOIN).bind(domain::ids::bucket(workspace)).bind(workspace).bind(user().id).bind(now).execute().await.unwrap();
-    tx.commit().await.unwrap();
-}
+use crate::world::{World, draft, role_change, user};
 
 fn new_export(account: Uuid, workspace: Uuid) -> NewExport {
     NewExport {
@@ -72,7 +61,9 @@ impl ExportSink for Kept {
         if let Some((store, account, workspace)) = self.at_first.take() {
             // Entries, and what the sections still to come would show.
             append_entries(store.db(), account, Some(workspace), 3).await;
-            join(store.db(), workspace).await;
+            let on = ScopeRef { scope: Scope::Workspace, id: workspace, account_id: account };
+            let added = Members::change(&store, role_change(on, user(), RoleChange::Add(Role::Viewer))).await.unwrap();
+            assert!(matches!(added, Written::Done(ChangeAnswer::Made(_))), "{added:?}");
         }
         if self.stop_after == Some(self.batches.len()) { Err(Stopped) } else { Ok(()) }
     }
@@ -145,18 +136,18 @@ async fn a_receipt_is_incomplete_until_its_export_has_ended_and_both_are_audited
 async fn what_is_written_during_an_export_is_not_in_it(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
     let account = world.account(3).await;
-    let (workspace, _) = world.workspace(account, "data").await;
+    let workspace = world.active_workspace(account, "data").await.id;
     append_entries(&world.test.db, account, Some(workspace), 1_200).await;
     let exports = world.store.exports(1);
     let plan = plan(account, workspace, &[ExportSection::Audit, ExportSection::Members]);
     let mut sink = Kept { at_first: Some((world.store.clone(), account, workspace)), ..Kept::default() };
     assert_eq!(exports.read(&plan, &mut sink).await.unwrap(), Reading::Whole);
     let sizes: Vec<_> = sink.batches.iter().map(|b| if let ExportBatch::Audit(entries) = b { entries.len() } else { 0 }).collect();
-    assert_eq!(sizes, [500, 500, 201, 0], "with the creation of the workspace");
+    assert_eq!(sizes, [500, 500, 202, 0], "with the creation of the workspace and the end of its run");
     assert_eq!(sink.members(), 1);
     let mut later = Kept::default();
     exports.read(&plan, &mut later).await.unwrap();
-    assert_eq!((later.entries().len(), later.members()), (1_205, 2), "they are there afterwards");
+    assert_eq!((later.entries().len(), later.members()), (1_206, 2), "they are there afterwards");
 }
 
 #[rstest]
@@ -209,16 +200,18 @@ async fn a_whole_chain_tells_the_workspaces_entries_from_the_accounts_others(#[v
 async fn many_members_are_read_page_by_page(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
     let account = world.account(3).await;
-    let (workspace, _) = world.workspace(account, "data").await;
+    let on = world.active_workspace(account, "data").await;
     for _ in 0..501 {
-        join(&world.test.db, workspace).await;
+        Members::change(&world.store, role_change(on, user(), RoleChange::Add(Role::Member))).await.unwrap();
     }
     let mut sink = Kept::default();
-    world.store.exports(1).read(&plan(account, workspace, &[ExportSection::Members]), &mut sink).await.unwrap();
+    world.store.exports(1).read(&plan(account, on.id, &[ExportSection::Members]), &mut sink).await.unwrap();
     let [ExportBatch::Members(first), ExportBatch::Members(second)] = sink.batches.as_slice() else { panic!("{:?}", sink.batches) };
-    let found: Vec<_> = first.iter().chain(second).map(|m| m.membership).collect();
+    let found: HashSet<_> = first.iter().chain(second).map(|m| (m.principal, m.role)).collect();
     assert_eq!(first.len(), 500);
-    assert_eq!(found, world.store.memberships(Scope::Workspace, workspace).await.unwrap());
+    let expected =
+        Workspaces::memberships(&world.store, Scope::Workspace, on.id).await.unwrap().into_iter().map(|m| (m.principal, m.role)).collect();
+    assert_eq!(found, expected);
 }
 
 #[rstest]
