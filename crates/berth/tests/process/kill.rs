@@ -85,6 +85,16 @@ async fn ask(dir: &Path, round: u32, lane: u32, accepted: Accepted, changed: Cha
     }
 }
 
+/// A frozen run waits for whoever froze it.
+async fn let_go(server: &Server, of_account: &str) {
+    let (_, provisioning) = server.get(&format!("{of_account}?status=provisioning&limit=1000")).await;
+    for workspace in provisioning.as_array().unwrap().iter().filter(|w| w["freezes"].as_array().is_some_and(|f| !f.is_empty())) {
+        let path = format!("/v1/workspaces/{}/status", workspace["id"].as_str().unwrap());
+        let lifted = server.request(Method::PATCH, &path).json(&json!({"status": "active"})).send().await.unwrap();
+        assert_eq!(lifted.status(), 200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_kills_under_load_orphan_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,14 +147,8 @@ async fn a_hundred_kills_under_load_orphan_nothing() {
     // The last start has a backend that works; it ends every run.
     let server = Server::start(&dir, &[QUOTA, HASTE, ("BERTH_LOG__FILTER", "error,berth=info")]).await;
     let accepted = accepted.lock().unwrap().clone();
-    // A frozen run waits for whoever froze it.
     let of_account = format!("/v1/workspaces/by-account/{}", server.account);
-    let (_, provisioning) = server.get(&format!("{of_account}?status=provisioning&limit=1000")).await;
-    for workspace in provisioning.as_array().unwrap().iter().filter(|w| w["freezes"].as_array().is_some_and(|f| !f.is_empty())) {
-        let path = format!("/v1/workspaces/{}/status", workspace["id"].as_str().unwrap());
-        let lifted = server.request(Method::PATCH, &path).json(&json!({"status": "active"})).send().await.unwrap();
-        assert_eq!(lifted.status(), 200);
-    }
+    let_go(&server, &of_account).await;
     let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
     for (workspace, run) in accepted.values() {
         let ended = server.ended(run).await;
