@@ -50,8 +50,6 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("getWorkspaceByName",      "workspace.read",   &[]),
     ("changeWorkspaceStatus",   "workspace.status", &["workspace.freeze", "workspace.unfreeze"]),
     ("listEnvironments",        "environment.list", &[]),
-    ("deleteWorkspace",         "workspace.delete", &["workspace.delete"]),
-    ("restoreWorkspace",        "workspace.restore", &["workspace.restore"]),
     ("listWorkspaceMembers",    "member.list",      &[]),
     ("addWorkspaceMember",      "member.add",       &["member.add"]),
     ("changeWorkspaceMember",   "member.change_role", &["member.change_role"]),

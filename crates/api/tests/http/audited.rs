@@ -193,6 +193,7 @@ async fn entries_of(world: &World, account: Uuid, answer: &Answer) -> Vec<Entry>
 fn every_operation_says_what_it_leaves_and_every_mutation_leaves_something() {
     let documented: BTreeSet<_> = CONTRACT.operations().iter().map(|o| o.id.as_str()).collect();
     let listed: BTreeSet<_> = OPERATIONS.iter().map(|(id, ..)| *id).collect();
+    assert_eq!(listed.len(), OPERATIONS.len(), "an operation stands in `OPERATIONS` twice");
     let missing: Vec<_> = documented.symmetric_difference(&listed).collect();
     assert!(missing.is_empty(), "in the document or in `api::audited::OPERATIONS`, but not in both: {missing:?}");
     let cases: BTreeSet<_> = CASES.iter().map(|(operation, action, _)| (*operation, *action)).collect();
