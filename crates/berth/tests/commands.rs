@@ -124,7 +124,7 @@ fn sagas_are_listed_and_drawn() {
     assert!(text.out.contains("drop-backend-workspace"), "{}", text.out);
     let unknown = berth(&["sagas", "show", "no-such"], &[]);
     assert_eq!(unknown.code, Some(1));
-    assert!(unknown.err.contains("There are: create-account, create-workspace"), "{}", unknown.err);
+    assert!(unknown.err.contains("There are: apply-freezes, create-account, create-workspace, purge-workspace"), "{}", unknown.err);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 const PAGE: u32 = 500;
 /// The audit actions that a run which owns its workspace or account begins with.
-const ACCEPTS: [&str; 4] = ["account.create", "workspace.create", "provisioning_run.retry", "workspace.purge"];
+const ACCEPTS: [&str; 4] = ["account.create", "workspace.create", "run.retry", "workspace.purge"];
 /// Those that start a run of `apply-freezes`, or find one at work.
 const CARRIES: [&str; 6] =
     ["workspace.freeze", "workspace.unfreeze", "workspace.freeze_expired", "workspace.delete", "workspace.restore", "run.start"];

@@ -1,5 +1,7 @@
 //! The end of a workspace, and who comes first: deletion, restore and purge against each other and against all else.
 
+mod asked;
+
 use std::time::Duration;
 
 use domain::model::{FreezeSource, Scope, Workspace, WorkspaceStatus};
@@ -16,10 +18,12 @@ use testkit::Backend::{self, Postgres, Sqlite};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use asked::{delete_of, restore_of};
+
 use crate::edits::edit_of;
 use crate::freezes::{freeze, unfreeze};
 use crate::races::seen_to_wait;
-use crate::world::{World, draft, idempotency, new_run, user};
+use crate::world::{World, draft, idempotency, new_run};
 
 pub const MONTH: Duration = Duration::from_hours(720);
 
@@ -38,33 +42,6 @@ static LOCK_HEADS: Statement = Statement::split(
     "select account_id from account_heads order by account_id",
 );
 static MOVE_SLUGS: Statement = Statement::shared("move slugs", "update workspaces set slug = $1 where status = 'active'");
-
-fn carrier(account: Uuid, workspace: Uuid) -> NewRun {
-    let definition = DefinitionId { name: "apply-freezes".to_owned(), version: 1, digest: "digest".to_owned() };
-    NewRun { definition, exclusive: false, ..new_run(account, Some(workspace)) }
-}
-
-fn delete_of(account: Uuid, workspace: Uuid) -> DeleteWorkspace {
-    DeleteWorkspace {
-        workspace_id: workspace,
-        if_match: IfMatch::Any,
-        purge_after: MONTH,
-        by: user(),
-        run: carrier(account, workspace),
-        audit: draft(account, Some(workspace), "workspace.delete"),
-    }
-}
-
-fn restore_of(account: Uuid, workspace: Uuid, slug: Option<&str>) -> RestoreWorkspace {
-    RestoreWorkspace {
-        workspace_id: workspace,
-        slug: slug.map(str::to_owned),
-        by: user(),
-        run: carrier(account, workspace),
-        audit: draft(account, Some(workspace), "workspace.restore"),
-        idempotency: None,
-    }
-}
 
 fn purge_of(workspace: &Workspace) -> StartPurge {
     let account = workspace.account_id;

@@ -14,7 +14,7 @@ use crate::world::{World, draft, ended, idempotency, new_account, new_run, user}
 fn retry_of(account: Uuid, workspace: Option<Uuid>, of: RunId) -> RetryRun {
     let mut run = new_run(account, workspace);
     run.retry_of = Some(of);
-    RetryRun { run, audit: draft(account, workspace, "provisioning_run.retry"), idempotency: None }
+    RetryRun { run, audit: draft(account, workspace, "run.retry"), idempotency: None }
 }
 
 async fn retry(world: &World, new: &RetryRun) -> RetryAnswer {
