@@ -16,16 +16,16 @@ quietly() {
   "$@" >"$folder/said" 2>&1 || { cat "$folder/said" >&2; echo "berth: failed: $*" >&2; exit 1; }
 }
 
-typescript() {
+typescript_client() {
   cd "$work/typescript"
   ln -s "$tools/client-typescript-7.13.0/node_modules" node_modules
   quietly node_modules/.bin/openapi-typescript "$root/openapi.yaml" --default-non-nullable false --output berth.ts
   quietly node_modules/.bin/tsc
 }
 
-python() {
+python_client() {
   cd "$work/python"
-  PATH="$tools/client-python-0.29.1/bin:$PATH" quietly python -m openapi_python_client generate --path "$root/openapi.yaml" \
+  PATH="$tools/client-python-0.29.1/bin:$PATH" quietly "$tools/client-python-0.29.1/bin/python" -m openapi_python_client generate --path "$root/openapi.yaml" \
     --output-path generated --meta none --config generator.yaml
   mv generated berth_client
   quietly "$tools/client-python-0.29.1/bin/python" -m compileall -q berth_client walkthrough.py
@@ -38,8 +38,8 @@ go_client() {
   GOFLAGS=-mod=readonly quietly go build -o walkthrough .
 }
 
-(typescript)
-(python)
+(typescript_client)
+(python_client)
 (go_client)
 start_berth
 for walk in "node typescript/walkthrough.js" "$tools/client-python-0.29.1/bin/python python/walkthrough.py" "go/walkthrough"; do

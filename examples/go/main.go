@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
+	"strings"
 
 	"example.com/berth-walkthrough/berth"
 	"github.com/google/uuid"
@@ -74,28 +76,34 @@ func main() {
 	}
 
 	// Freeze: 200 means that no change gets through any more.
-	note := "to see it"
-	frozen, err := client.ChangeWorkspaceStatusWithResponse(ctx, id, &berth.ChangeWorkspaceStatusParams{},
-		berth.ChangeWorkspaceStatusJSONRequestBody{Status: "frozen", Reason: &berth.ChangeWorkspaceStatusReason{Code: "walkthrough", Note: &note}})
+	freeze := strings.NewReader(`{"status": "frozen", "reason": {"code": "walkthrough", "note": "to see it"}}`)
+	frozen, err := client.ChangeWorkspaceStatusWithBodyWithResponse(ctx, id, &berth.ChangeWorkspaceStatusParams{}, "application/json", freeze)
 	must(err, http.StatusOK, frozen.HTTPResponse, frozen.Body)
 	fmt.Printf("workspace is %s by %s\n", frozen.JSON200.Status, frozen.JSON200.Freezes[0].Source)
 
 	// Export: the receipt proves that what arrived is all of it.
 	format := berth.ExportWorkspaceParamsFormat("ndjson")
-	exported, err := client.ExportWorkspaceWithResponse(ctx, id, &berth.ExportWorkspaceParams{Format: &format})
-	must(err, http.StatusOK, exported.HTTPResponse, exported.Body)
-	receipt, err := client.GetExportWithResponse(ctx, uuid.MustParse(exported.HTTPResponse.Header.Get("Export-Id")))
+	// The generated parser reads every answer as JSON; the call without it gives NDJSON as it comes.
+	exported, err := client.ExportWorkspace(ctx, id, &berth.ExportWorkspaceParams{Format: &format})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer exported.Body.Close()
+	records, err := io.ReadAll(exported.Body)
+	must(err, http.StatusOK, exported, records)
+	receipt, err := client.GetExportWithResponse(ctx, uuid.MustParse(exported.Header.Get("Export-Id")), &berth.GetExportParams{})
 	must(err, http.StatusOK, receipt.HTTPResponse, receipt.Body)
-	digest := sha256.Sum256(exported.Body)
+	digest := sha256.Sum256(records)
 	if !receipt.JSON200.Complete || receipt.JSON200.Sha256 == nil || *receipt.JSON200.Sha256 != hex.EncodeToString(digest[:]) {
 		log.Fatal("the export is not complete")
 	}
 	fmt.Printf("exported %d rows, %d bytes, digest checked\n", receipt.JSON200.Rows, receipt.JSON200.Bytes)
 
 	// Delete: only what we have seen.
-	seen, err := client.GetWorkspaceWithResponse(ctx, id)
+	seen, err := client.GetWorkspaceWithResponse(ctx, id, &berth.GetWorkspaceParams{})
 	must(err, http.StatusOK, seen.HTTPResponse, seen.Body)
-	deleted, err := client.DeleteWorkspaceWithResponse(ctx, id, &berth.DeleteWorkspaceParams{IfMatch: seen.HTTPResponse.Header.Get("ETag")})
+	tag := seen.HTTPResponse.Header.Get("ETag")
+	deleted, err := client.DeleteWorkspaceWithResponse(ctx, id, &berth.DeleteWorkspaceParams{IfMatch: &tag})
 	must(err, http.StatusOK, deleted.HTTPResponse, deleted.Body)
 	fmt.Printf("workspace is %s\n", deleted.JSON200.Status)
 }

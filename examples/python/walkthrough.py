@@ -11,8 +11,8 @@ from http import HTTPStatus
 
 from berth_client import AuthenticatedClient
 from berth_client.api.provisioning_runs import get_provisioning_run
-from berth_client.api.workspaces import create_workspace, delete_workspace, export_workspace, get_export, get_workspace, change_workspace_status
-from berth_client.models import CreateWorkspace, ExportWorkspaceFormat, Problem, ChangeWorkspaceStatus, ChangeWorkspaceStatusReason, ChangeWorkspaceStatusStatus
+from berth_client.api.workspaces import create_workspace, delete_workspace, get_export, get_workspace, change_workspace_status
+from berth_client.models import ChangeStatus, ChangeStatusReason, ChangeStatusStatus, CreateWorkspace, Problem
 from berth_client.types import UNSET
 
 
@@ -51,13 +51,14 @@ if run.state != "succeeded":
     sys.exit(f"the run {run.state}")
 
 # Freeze: 200 means that no change gets through any more.
-why = ChangeWorkspaceStatusReason(code="walkthrough", note="to see it")
-freeze = ChangeWorkspaceStatus(status=ChangeWorkspaceStatusStatus.FROZEN, reason=why)
+why = ChangeStatusReason(code="walkthrough", note="to see it")
+freeze = ChangeStatus(status=ChangeStatusStatus.FROZEN, reason=why)
 frozen = answered(change_workspace_status.sync_detailed(created.workspace_id, client=berth, body=freeze))
 print(f"workspace is {frozen.status} by {', '.join(f.source for f in frozen.freezes)}")
 
 # Export: the receipt proves that what arrived is all of it.
-exported = export_workspace.sync_detailed(created.workspace_id, client=berth, format_=ExportWorkspaceFormat.NDJSON)
+# The generated call reads every answer as JSON; the same client takes NDJSON as it comes.
+exported = berth.get_httpx_client().get(f"/v1/workspaces/{created.workspace_id}/export", params={"format": "ndjson"})
 if exported.status_code != HTTPStatus.OK:
     sys.exit(f"the export was answered {exported.status_code}")
 receipt = answered(get_export.sync_detailed(uuid.UUID(exported.headers["Export-Id"]), client=berth))

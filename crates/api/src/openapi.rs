@@ -115,18 +115,27 @@ fn close_request_bodies(document: &mut OpenApi) {
 /// Joins what a field says (its description, its default) with the words that it inlines: as two parts of an `allOf`, of
 /// which one has no type of its own, generators of clients take them for two types and refuse the document.
 fn join_inlined(document: &mut OpenApi) {
-    let Some(components) = &mut document.components else { return };
-    for schema in components.schemas.values_mut() {
-        let RefOr::T(Schema::Object(object)) = schema else { continue };
-        for property in object.properties.values_mut() {
-            let RefOr::T(Schema::AllOf(parts)) = property else { continue };
-            let [RefOr::T(Schema::Object(words)), RefOr::T(Schema::Object(about))] = parts.items.as_slice() else { continue };
-            let mut joined = words.clone();
-            joined.description = about.description.clone().or(joined.description);
-            joined.default = about.default.clone().or(joined.default);
-            *property = RefOr::T(Schema::Object(joined));
+    for schema in document.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
+        if let RefOr::T(Schema::Object(object)) = schema {
+            object.properties.values_mut().for_each(join);
         }
     }
+    for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
+        for parameter in operation.parameters.iter_mut().flatten() {
+            if let RefOr::T(parameter) = parameter {
+                parameter.schema.iter_mut().for_each(join);
+            }
+        }
+    }
+}
+
+fn join(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::AllOf(parts)) = schema else { return };
+    let [RefOr::T(Schema::Object(words)), RefOr::T(Schema::Object(about))] = parts.items.as_slice() else { return };
+    let mut joined = words.clone();
+    joined.description = about.description.clone().or(joined.description);
+    joined.default = about.default.clone().or(joined.default);
+    *schema = RefOr::T(Schema::Object(joined));
 }
 
 fn operations(item: &mut PathItem) -> Vec<(HttpMethod, &mut Operation)> {

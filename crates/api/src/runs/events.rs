@@ -52,9 +52,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     params(("id" = Uuid, Path, description = "The run's id"),
         ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the last event that the client has",
             pattern = "^[0-9]{1,18}$", example = json!("7"))),
-    responses((status = 200, description = "The events", body = String, content_type = "text/event-stream",
+    responses((status = 200, description = "The events", body = Object, content_type = "text/event-stream",
             headers(("X-Accel-Buffering" = String, description = "`no`: proxies are to pass events on at once")),
-            example = json!("retry: 2000\n\nid: 3\ndata: {\"type\":\"step_succeeded\",\"step\":\"create-environments\",\"attempt\":1,\"state\":\"running\",\"at\":\"2026-11-22T19:30:00.143456Z\",\"error\":null}\n\n")),
+            example = json!({"id": "3", "event": "message",
+                "data": "{\"type\":\"step_succeeded\",\"step\":\"create-environments\",\"attempt\":1,\"state\":\"running\",\"at\":\"2026-11-22T19:30:00.143456Z\",\"error\":null}"})),
         (status = 204, description = "The run has ended, and the client has seen all of it"),
         (status = 404, description = "There is no such run, or you may not see it")))]
 pub async fn events(
