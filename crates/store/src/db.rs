@@ -4,8 +4,11 @@
 //! one at a time from their first statement on; time is the database's, read once per transaction and bound as a value,
 //! so that no text computes it and tests can move it.
 
+pub(crate) mod about;
 mod error;
+mod limits;
 mod migrate;
+mod scratch;
 mod statement;
 mod value;
 
@@ -21,7 +24,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 pub use error::Error;
+pub use limits::{Limit, Measured};
 pub use migrate::{MigrateError, schema_digest};
+pub use scratch::Scratch;
 pub use statement::Statement;
 pub use value::{Arguments, Bind, Column, Keys, Row};
 
