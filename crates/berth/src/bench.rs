@@ -3,11 +3,23 @@
 //! Every measurement makes a database of its own, with data of its own, and drops it afterwards. A report says in words what
 //! was measured and how; its figures depend on the machine, and mean something beside the machine's own limits only.
 
+mod assembly;
+mod claim;
 mod crew;
 mod driver;
+mod ends;
+mod export;
+mod house;
+mod http;
+mod idle;
+mod instant;
+mod limits;
+mod load;
 mod noop;
 mod place;
+mod real;
 mod report;
+mod requests;
 mod saga;
 mod sample;
 mod tap;
@@ -22,6 +34,22 @@ use crate::failure::Failure;
 pub enum Command {
     /// Runs sagas of steps that do nothing, each durable before the next begins: runs a second, and how long one takes.
     Saga(saga::Arguments),
+    /// Asks for workspaces over HTTP: how long until one is accepted, and how many are a second.
+    Accept(requests::Accept),
+    /// Reads workspaces over HTTP.
+    Get(requests::Get),
+    /// Lists workspaces over HTTP.
+    List(requests::List),
+    /// Reads a long audit log over HTTP.
+    Audit(requests::Audit),
+    /// Exports a long audit log as CSV over HTTP.
+    Export(export::Arguments),
+    /// Claims runs with and without finished ones in the tables.
+    Claim(claim::Arguments),
+    /// Watches workers that have nothing to do.
+    Idle(idle::Arguments),
+    /// Measures what the database does without Berth, for figures to be compared with.
+    Limits(limits::Arguments),
     /// Executes runs for a measurement in another process; told what to do on standard input.
     #[command(hide = true)]
     Worker,
@@ -39,6 +67,14 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     runtime.block_on(async {
         match command {
             Command::Saga(arguments) => arguments.run().await,
+            Command::Accept(arguments) => arguments.run().await,
+            Command::Get(arguments) => arguments.run().await,
+            Command::List(arguments) => arguments.run().await,
+            Command::Audit(arguments) => arguments.run().await,
+            Command::Export(arguments) => arguments.run().await,
+            Command::Claim(arguments) => arguments.run().await,
+            Command::Idle(arguments) => arguments.run().await,
+            Command::Limits(arguments) => arguments.run().await,
             Command::Worker => worker::run().await,
         }
     })
@@ -57,7 +93,6 @@ async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -
 }
 
 /// The store gave up: its sentence, as the reason why nothing was measured.
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn refused(cause: impl std::fmt::Display) -> Failure {
     Failure::new(format!("the measurement failed: {cause}"))
 }

@@ -73,6 +73,14 @@ impl Crew {
         }
     }
 
+    /// The process ids of the workers that have processes of their own.
+    pub fn pids(&self) -> Vec<u32> {
+        match self {
+            Self::Here { .. } => Vec::new(),
+            Self::Processes(hands) => hands.iter().filter_map(|hand| hand.child.id()).collect(),
+        }
+    }
+
     /// Lets the workers drain, and waits for them.
     pub async fn dismiss(self) -> Result<(), Failure> {
         match self {

@@ -29,7 +29,7 @@ pub struct On {
 }
 
 enum Ground {
-    Postgres(Scratch),
+    Postgres(Box<Scratch>),
     Sqlite(tempfile::TempDir),
 }
 
@@ -48,7 +48,7 @@ impl On {
     /// The database cannot be made; `work` fails or is interrupted.
     pub async fn with<T>(&self, work: impl AsyncFnOnce(&Place) -> Result<T, Failure>) -> Result<T, Failure> {
         let place = self.make().await?;
-        let done = unless_interrupted(work(&place)).await;
+        let done = unless_interrupted(Box::pin(work(&place))).await;
         let cleared = place.leave(self.keep).await;
         let done = done?;
         cleared?;
@@ -56,23 +56,20 @@ impl On {
     }
 
     async fn make(&self) -> Result<Place, Failure> {
-        let (ground, location) = match &self.database_url {
-            Some(url) => {
-                let scratch = Scratch::create(url).await.map_err(|e| {
-                    Failure::new(format!(
-                        "no database can be made for the measurement: {e}. Name a server, and a user that may create databases: \
-                         --database-url postgres://USER@HOST/postgres"
-                    ))
-                })?;
-                let url = scratch.url();
-                (Ground::Postgres(scratch), url)
-            }
-            None => {
-                let folder = tempfile::Builder::new().prefix("berth-bench-").tempdir();
-                let folder = folder.map_err(|e| Failure::new(format!("no temporary folder can be made: {e}. Name one in TMPDIR")))?;
-                let file = folder.path().join("berth.db").display().to_string();
-                (Ground::Sqlite(folder), file)
-            }
+        let (ground, location) = if let Some(url) = &self.database_url {
+            let scratch = Scratch::create(url).await.map_err(|e| {
+                Failure::new(format!(
+                    "no database can be made for the measurement: {e}. Name a server, and a user that may create databases: \
+                     --database-url postgres://USER@HOST/postgres"
+                ))
+            })?;
+            let url = scratch.url();
+            (Ground::Postgres(Box::new(scratch)), url)
+        } else {
+            let folder = tempfile::Builder::new().prefix("berth-bench-").tempdir();
+            let folder = folder.map_err(|e| Failure::new(format!("no temporary folder can be made: {e}. Name one in TMPDIR")))?;
+            let file = folder.path().join("berth.db").display().to_string();
+            (Ground::Sqlite(folder), file)
         };
         match open(&location, self.database_url.is_some(), self.connections).await {
             Ok(store) => {

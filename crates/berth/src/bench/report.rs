@@ -33,6 +33,8 @@ pub struct Report {
     pub measures: String,
     pub parameters: Value,
     pub figures: Vec<(&'static str, Value)>,
+    /// The machine's limits and the figures in units of them, where they were measured too.
+    pub beside: Option<Value>,
 }
 
 impl Report {
@@ -50,6 +52,9 @@ impl Report {
                 for (name, value) in self.figures {
                     object.insert(name.to_owned(), value);
                 }
+                if let Some(Value::Object(beside)) = self.beside {
+                    object.extend(beside);
+                }
                 object.insert("parameters".to_owned(), self.parameters);
                 object.insert("versions".to_owned(), versions);
                 format!("{:#}\n", Value::Object(object))
@@ -59,6 +64,7 @@ impl Report {
                 for (name, value) in &self.figures {
                     spread(&mut lines, name, value);
                 }
+                spread(&mut lines, "", &self.beside.unwrap_or_default());
                 spread(&mut lines, "", &self.parameters);
                 spread(&mut lines, "", &versions);
                 format!("{}\n\n{}", self.measures, table::card(lines))
@@ -77,6 +83,7 @@ fn spread(lines: &mut Vec<(String, String)>, name: &str, value: &Value) {
                 spread(lines, &name, value);
             }
         }
+        Value::Null if name.is_empty() => {}
         value => lines.push((name.replace('_', " "), cell(value))),
     }
 }

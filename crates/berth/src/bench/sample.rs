@@ -13,6 +13,18 @@ impl Sample {
         self.0.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    pub fn of_micros(micros: Vec<u64>) -> Self {
+        Self(micros)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The time in milliseconds that a share `of` the sample did not exceed; nothing of an empty one.
     pub fn millis(&mut self, of: f64) -> Option<f64> {
         self.0.sort_unstable();
