@@ -88,7 +88,7 @@ impl Db {
     /// As any statement.
     pub async fn prepare_limits(&self) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(pool) => sqlx::raw_sql(TABLES.postgres).execute(pool).await.map(drop)?,
+            Pools::Postgres(kept) => sqlx::raw_sql(TABLES.postgres).execute(kept.pool()).await.map(drop)?,
             Pools::Sqlite { writer, .. } => sqlx::raw_sql(TABLES.sqlite).execute(writer).await.map(drop)?,
         }
         Ok(())
@@ -100,32 +100,36 @@ impl Db {
     /// As any statement.
     pub async fn limit(&self, limit: Limit, clients: u32, time: Duration) -> Result<Measured, Error> {
         let mut tasks = JoinSet::new();
-        // A pool of its own: as many connections as clients, whatever the process's own pool is limited to.
-        let pools = match &self.pools {
-            Pools::Postgres(pool) => {
-                let options = pool.connect_options().as_ref().clone();
+        // Connections of its own: as many as clients, whatever the process's own are limited to.
+        let own = match &self.pools {
+            Pools::Postgres(kept) => {
+                let options = kept.pool().connect_options().as_ref().clone();
                 let own = PgPoolOptions::new().max_connections(clients).min_connections(clients);
-                Pools::Postgres(own.acquire_timeout(Duration::from_secs(30)).connect_with(options).await?)
+                Some(own.acquire_timeout(Duration::from_secs(30)).connect_with(options).await?)
             }
-            sqlite @ Pools::Sqlite { .. } => sqlite.clone(),
+            Pools::Sqlite { .. } => None,
         };
         let began = Instant::now();
         let until = began + time;
         for client in 0..clients {
-            match &pools {
-                Pools::Postgres(pool) => tasks.spawn(on_postgres(pool.clone(), limit, client, until)),
-                Pools::Sqlite { writer, readers } => {
+            match (&self.pools, &own) {
+                (Pools::Sqlite { writer, readers }, _) => {
                     let pool = if limit == Limit::Select { readers } else { writer };
-                    tasks.spawn(on_sqlite(pool.clone(), limit, client, until))
+                    tasks.spawn(on_sqlite(pool.clone(), limit, client, until));
                 }
-            };
+                (Pools::Postgres(_), own) => {
+                    if let Some(own) = own {
+                        tasks.spawn(on_postgres(own.clone(), limit, client, until));
+                    }
+                }
+            }
         }
         let mut micros = Vec::new();
         while let Some(ended) = tasks.join_next().await {
             micros.append(&mut ended.map_err(|e| Error::broken(e.to_string()))??);
         }
         let elapsed = began.elapsed();
-        if let (Pools::Postgres(own), Pools::Postgres(_)) = (&pools, &self.pools) {
+        if let Some(own) = own {
             own.close().await;
         }
         micros.sort_unstable();
@@ -137,7 +141,8 @@ impl Db {
     /// # Errors
     /// As any statement.
     pub async fn export_limit(&self, rows: u32) -> Result<Option<Duration>, Error> {
-        let Pools::Postgres(pool) = &self.pools else { return Ok(None) };
+        let Pools::Postgres(kept) = &self.pools else { return Ok(None) };
+        let pool = kept.pool();
         let table = EXPORT_TABLE.replace("$1", &rows.to_string());
         sqlx::raw_sql("drop table if exists exp_run").execute(pool).await?;
         sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(pool).await?;
