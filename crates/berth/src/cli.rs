@@ -23,7 +23,7 @@ mod runs;
 mod session;
 mod sse;
 mod stop;
-mod table;
+pub mod table;
 mod waiting;
 mod workspaces;
 

@@ -1,6 +1,7 @@
 //! The `berth` binary: reads the command line and the configuration, and wires the crates together.
 
 mod admin;
+mod bench;
 mod cli;
 mod config;
 mod data_folder;
@@ -53,6 +54,9 @@ enum Command {
     /// Shows and checks saga definitions.
     #[command(subcommand)]
     Sagas(SagasCommand),
+    /// Measures what this machine and a database can do, in a database of its own that is dropped afterwards.
+    #[command(subcommand)]
+    Bench(bench::Command),
 }
 
 #[derive(Args)]
@@ -155,6 +159,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         Command::Sagas(SagasCommand::Check { files }) => print(&sagas::check(&files)?),
         Command::Sagas(SagasCommand::List { names }) => print(&sagas::list(names)?),
         Command::Sagas(SagasCommand::Show { name, format }) => print(&sagas::show(&name, format)?),
+        Command::Bench(command) => bench::run(&command),
     }
 }
 

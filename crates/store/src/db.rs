@@ -4,11 +4,14 @@
 //! one at a time from their first statement on; time is the database's, read once per transaction and bound as a value,
 //! so that no text computes it and tests can move it.
 
+pub(crate) mod about;
 mod columns;
 mod error;
 mod kept;
+mod limits;
 mod migrate;
 mod once;
+mod scratch;
 mod statement;
 mod value;
 
@@ -27,7 +30,9 @@ use kept::{Held, Kept};
 
 pub use columns::{Columns, JsonText};
 pub use error::Error;
+pub use limits::{Limit, Measured};
 pub use migrate::{MigrateError, schema_digest};
+pub use scratch::Scratch;
 pub use statement::Statement;
 pub use value::{Arguments, Bind, Column, Keys, Row};
 
@@ -190,7 +195,9 @@ impl Db {
     /// It does not, or is not there.
     pub async fn prepare(&self, statement: &Statement) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(kept) => kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?,
+            Pools::Postgres(kept) => {
+                kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?
+            }
             Pools::Sqlite { writer, .. } => {
                 writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
             }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod audit;
+mod bench;
 mod changes;
 pub mod db;
 mod deletions;
@@ -25,6 +26,7 @@ mod words;
 mod workers;
 mod workspaces;
 
+pub use bench::{Bench, Filling};
 pub use db::{Db, MigrateError, Waits, schema_digest};
 pub use exports::BoundedExports;
 
@@ -53,10 +55,14 @@ pub fn statements() -> Vec<&'static db::Statement> {
         accounts::STATEMENTS,
         audit::STATEMENTS,
         audit::search::STATEMENTS,
+        bench::audit::STATEMENTS,
+        bench::finished::STATEMENTS,
+        bench::submit::STATEMENTS,
         changes::STATEMENTS,
         changes::logins::STATEMENTS,
         changes::purge::STATEMENTS,
         db::STATEMENTS,
+        db::about::STATEMENTS,
         deletions::STATEMENTS,
         exports::STATEMENTS,
         freezes::STATEMENTS,
