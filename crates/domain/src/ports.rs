@@ -55,7 +55,13 @@ pub trait Ids: Send + Sync + 'static {
 
 /// Tells this process's worker that a run is due. A hint: losing it costs a poll, nothing else.
 pub trait Wake: Send + Sync + 'static {
+    /// Something may be due, or asked of a run, or paused.
     fn wake(&self);
+
+    /// A new run waits for its first claim, and nothing else has changed: a smaller thing to look for.
+    fn new_run(&self) {
+        self.wake();
+    }
 }
 
 // ---- Accounts, workspaces ------------------------------------------------------------------------------------------

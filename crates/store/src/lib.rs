@@ -2,6 +2,7 @@
 //!
 //! [`Store`] implements every port that needs it. One port method is one transaction; handles never leave this crate.
 
+mod accepts;
 mod accounts;
 mod audit;
 mod bench;
@@ -27,6 +28,8 @@ mod workers;
 mod workspaces;
 
 pub use bench::{Bench, Filling};
+use std::sync::Arc;
+
 pub use db::{Db, MigrateError, Waits, schema_digest};
 pub use exports::BoundedExports;
 
@@ -34,12 +37,13 @@ pub use exports::BoundedExports;
 #[derive(Clone)]
 pub struct Store {
     db: Db,
+    accepts: Arc<accepts::Accepts>,
 }
 
 impl Store {
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db }
+        Self { db, accepts: Arc::default() }
     }
 
     #[must_use]
@@ -52,6 +56,7 @@ impl Store {
 #[must_use]
 pub fn statements() -> Vec<&'static db::Statement> {
     [
+        accepts::STATEMENTS,
         accounts::STATEMENTS,
         audit::STATEMENTS,
         audit::search::STATEMENTS,
