@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::verbs::{Verb, send};
 use super::{Filters, list};
 use crate::cli::confirm::Confirm;
+use crate::cli::document::Document;
 use crate::cli::exit::Exit;
 use crate::cli::names;
 use crate::cli::output::{put, say};
@@ -89,7 +90,7 @@ pub async fn each(session: &Session, runs: &[String], verb: &Verb, wait: &Wait) 
         }
     }
     if !session.output.is_table() {
-        let answers: Vec<Value> = done.iter().map(|(_, answer)| answer.clone()).collect();
+        let answers: Vec<Document> = done.iter().map(|(_, answer)| answer.clone()).collect();
         session.output.list(&answers, |_| String::new())?;
     }
     if wait.wanted() {
