@@ -12,7 +12,7 @@ use crate::config::Environment;
 
 #[derive(Debug, Args)]
 pub struct Get {
-    /// The run's id, or a workspace's name for its latest run.
+    /// The run's id, or a workspace's name for the run that `workspaces get` shows of it.
     #[arg(value_name = "RUN")]
     run: String,
     #[command(flatten)]

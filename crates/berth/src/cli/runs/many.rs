@@ -18,7 +18,7 @@ use crate::cli::waiting::Wait;
 /// Which runs a verb is for.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// The runs' ids, or workspaces' names for their latest runs.
+    /// The runs' ids, or workspaces' names for the runs that `workspaces get` shows of them.
     #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
     runs: Vec<String>,
     /// All runs that fit the filters; without --state those that the verb is made for.

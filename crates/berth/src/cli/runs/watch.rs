@@ -18,7 +18,7 @@ use crate::config::{Environment, Period};
 
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// The run's id, or a workspace's name for its latest run.
+    /// The run's id, or a workspace's name for the run that `workspaces get` shows of it.
     #[arg(value_name = "RUN")]
     run: String,
     /// Watches no longer than this: `30s`, `10m`, `1h`. The run goes on.
