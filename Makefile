@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 .PHONY: dev test generate tools fmt
 
 dev: cargo
-	$(CARGO) run --quiet --package berth -- dev
+	$(CARGO) run --package berth -- dev
 
 test: cargo
 	scripts/test.sh
