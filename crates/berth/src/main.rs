@@ -6,7 +6,10 @@ mod config;
 mod data_folder;
 mod dev;
 mod failure;
+mod grant;
+mod house;
 mod ids;
+mod process;
 mod sagas;
 mod telemetry;
 
@@ -81,7 +84,7 @@ struct Place {
 #[derive(Subcommand)]
 enum DevCommand {
     /// Makes a user or service account, with a role if one is named, and prints a token for it.
-    Token(dev::token::Arguments),
+    Token(grant::Arguments),
     /// Prints what the database holds, as JSON; the data folder must not be in use.
     #[command(hide = true)]
     Inventory,

@@ -8,10 +8,11 @@ use domain::ports::{Page, RunFilter, WorkspaceFilter};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{house, on_runtime};
+use super::folder;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
+use crate::process::on_runtime;
 
 const PAGE: u32 = 500;
 const KINDS: &[&str] = &["platform", "account", "workspace", "environment", "service_account"];
@@ -22,8 +23,8 @@ const KINDS: &[&str] = &["platform", "account", "workspace", "environment", "ser
 /// The folder is in use, or the database is away.
 pub fn inventory(config: &Config) -> Result<(), Failure> {
     let text = on_runtime(async {
-        let folder = DataFolder::open(&config.data.dir)?;
-        let house = house::open(config, &folder).await?;
+        let data = DataFolder::open(&config.data.dir)?;
+        let (house, _) = folder::open(config, &data).await?;
         let found = all(&house.berth).await;
         house.store.db().close().await;
         Ok(format!("{:#}\n", found?))
