@@ -46,7 +46,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     let lines = environment_file::write(&data, &config.data.dir, &issuer, &berth, &tenant, &url)?;
     process.serve(config, &berth, issuer.clone(), listener)?;
-    process.observe(&berth, &store, admin_listener);
+    process.observe(&berth, &store, admin_listener, None);
     process.spawn(|stop| control.serve(berth, issuer, stop));
 
     crate::print(&format!("Berth is ready on {url} (metrics and readiness on {admin_url}).\n\n{lines}"))?;

@@ -82,10 +82,7 @@ impl std::str::FromStr for On {
 /// # Errors
 /// A role that does not exist there, a scope that does not, an outage.
 pub async fn token(berth: &Berth, issuer: &Issuer, wanted: &Wanted) -> Result<String, Failure> {
-    let name = wanted.name.trim();
-    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        return Err(Failure::new("a name has 1 to 200 characters, none of them a control character"));
-    }
+    let name = name(&wanted.name)?;
     let account = match &wanted.role {
         Some((_, On::Account(id))) => Some(active_account(berth, *id).await?),
         Some((_, On::Workspace(id))) => Some(active_workspace(berth, *id).await?),
@@ -103,6 +100,18 @@ pub async fn token(berth: &Berth, issuer: &Issuer, wanted: &Wanted) -> Result<St
     issuer
         .sign(principal.principal, berth.ids.free(), wanted.lifetime)
         .map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))
+}
+
+/// A principal's name, without white space around it.
+///
+/// # Errors
+/// It cannot be one.
+pub fn name(text: &str) -> Result<&str, Failure> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(Failure::new("a name has 1 to 200 characters, none of them a control character"));
+    }
+    Ok(name)
 }
 
 async fn active_account(berth: &Berth, id: Uuid) -> Result<Uuid, Failure> {

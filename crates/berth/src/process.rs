@@ -109,9 +109,11 @@ impl Process {
     }
 
     /// Answers the operators' questions.
-    pub fn observe(&mut self, berth: &Berth, store: &Store, listener: TcpListener) {
-        let admin = admin::router(Admin { berth: berth.clone(), engine: Arc::new(store.clone()), metrics: self.metrics.clone() });
-        self.spawn_listener(listener, admin, Duration::from_secs(1));
+    /// `rewrites_audit`: whether the database would let this process change audit entries, where that can be told.
+    pub fn observe(&mut self, berth: &Berth, store: &Store, listener: TcpListener, rewrites_audit: Option<bool>) {
+        let (berth, engine, metrics) = (berth.clone(), Arc::new(store.clone()), self.metrics.clone());
+        let admin = Admin { berth, engine, metrics, rewrites_audit, draining: self.stop.clone() };
+        self.spawn_listener(listener, admin::router(admin), Duration::from_secs(1));
     }
 
     fn spawn_listener(&mut self, listener: TcpListener, router: axum::Router, drain: Duration) {

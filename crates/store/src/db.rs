@@ -5,23 +5,24 @@
 //! so that no text computes it and tests can move it.
 
 mod error;
-mod migrate;
+pub(crate) mod migrate;
+mod open;
+pub(crate) mod roles;
+pub(crate) mod server;
 mod statement;
 mod value;
 
-use std::path::Path;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use saga::{StoreError, Time};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use saga::Time;
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 pub use error::Error;
-pub use migrate::{MigrateError, schema_digest};
+pub use migrate::{BINARY, MigrateError, migrations, schema_digest};
+pub use open::{Access, Pooler, Waits};
+pub use roles::Granted;
 pub use statement::Statement;
 pub use value::{Arguments, Bind, Column, Keys, Row};
 
@@ -34,23 +35,6 @@ crate::statements! {
 
 /// How often a transaction is begun again after a deadlock, a serialization failure or a busy database.
 const TRIES: u32 = 8;
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy)]
-pub struct Waits {
-    /// For a row that another transaction has locked.
-    pub lock: Duration,
-    /// For one statement, waiting for locks included.
-    pub statement: Duration,
-    /// For a connection.
-    pub connection: Duration,
-}
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self { lock: Duration::from_secs(5), statement: Duration::from_secs(30), connection: Duration::from_secs(10) }
-    }
-}
 
 #[derive(Clone)]
 enum Pools {
@@ -66,57 +50,12 @@ enum Pools {
 #[derive(Clone)]
 pub struct Db {
     pools: Pools,
+    session: open::Session,
     /// Microseconds that tests have moved the database's clock by.
     offset: Arc<AtomicI64>,
 }
 
 impl Db {
-    /// Opens or makes the database file at `path`. The caller sees to it that no other process has it open.
-    ///
-    /// # Errors
-    /// The file cannot be opened, made or written.
-    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(256);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
-        let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
-        let readers = pool().max_connections(4).connect_lazy_with(options.read_only(true).create_if_missing(false));
-        Ok(Self { pools: Pools::Sqlite { writer, readers }, offset: Arc::default() })
-    }
-
-    /// Connects to the database that `url` names.
-    ///
-    /// # Errors
-    /// The URL is malformed, or the server cannot be reached.
-    pub async fn open_postgres(url: &str, connections: u32, waits: Waits) -> Result<Self, StoreError> {
-        let millis = |d: Duration| d.as_millis().to_string();
-        let options = PgConnectOptions::from_str(url)
-            // The URL may hold a password, and so may the driver's sentence about it.
-            .map_err(|_| StoreError::Broken("the database URL is malformed".to_owned()))?
-            .application_name("berth")
-            .statement_cache_capacity(256)
-            .options([
-                ("statement_timeout", millis(waits.statement)),
-                ("lock_timeout", millis(waits.lock)),
-                ("idle_in_transaction_session_timeout", millis(waits.statement)),
-                ("timezone", "UTC".to_owned()),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(waits.connection)
-            .connect_with(options)
-            .await
-            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(Self { pools: Pools::Postgres(pool), offset: Arc::default() })
-    }
-
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
         matches!(self.pools, Pools::Sqlite { .. })
@@ -133,7 +72,7 @@ impl Db {
     /// No connection was to be had.
     pub async fn read(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin transaction isolation level repeatable read read only").await?),
+            Pools::Postgres(pool) => Inner::Postgres(begin(pool, &self.session.read).await?),
             Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
         };
         Ok(self.tx(inner))
@@ -146,14 +85,15 @@ impl Db {
     /// No connection was to be had.
     pub async fn write(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin").await?),
+            Pools::Postgres(pool) => Inner::Postgres(begin(pool, &self.session.write).await?),
             Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
         };
         Ok(self.tx(inner))
     }
 
     fn tx(&self, inner: Inner) -> Tx {
-        Tx { inner, offset: self.offset.load(Ordering::SeqCst), now: None, highest: Rank::Idempotency }
+        let keeps_statements = self.session.keeps_statements;
+        Tx { inner, keeps_statements, offset: self.offset.load(Ordering::SeqCst), now: None, highest: Rank::Idempotency }
     }
 
     /// Runs `once` until it is not refused for contention: deadlocks, serialization failures, a busy database.
@@ -213,8 +153,8 @@ impl Db {
 
 /// Begins in a task of its own, because a caller may be dropped at any await, as a request is whose client has gone: the
 /// driver forgets a BEGIN whose answer nobody waits for, and would give the connection to the next one inside a transaction.
-async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let pool = pool.clone();
+async fn begin(pool: &PgPool, statement: &Arc<str>) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let (pool, statement) = (pool.clone(), AssertSqlSafe(statement.clone()));
     tokio::spawn(async move { pool.begin_with(statement).await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
@@ -237,6 +177,7 @@ pub enum Rank {
 /// An open transaction; rolled back when dropped.
 pub struct Tx {
     inner: Inner,
+    keeps_statements: bool,
     offset: i64,
     now: Option<Time>,
     highest: Rank,
@@ -310,7 +251,8 @@ macro_rules! run {
         }
         match (&mut $self.tx.inner, $self.arguments) {
             (Inner::Postgres(tx), Arguments::Postgres(values)) => {
-                either!(Postgres, sqlx::query_with($self.statement.postgres, values).$method(&mut **tx).await?)
+                let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
+                either!(Postgres, query.$method(&mut **tx).await?)
             }
             (Inner::Sqlite(tx), Arguments::Sqlite(values)) => {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)

@@ -16,6 +16,7 @@ mod idempotency;
 mod membership_changes;
 mod memberships;
 mod pauses;
+mod platform;
 mod principals;
 mod provisioning_runs;
 mod run_commits;
@@ -25,7 +26,7 @@ mod words;
 mod workers;
 mod workspaces;
 
-pub use db::{Db, MigrateError, Waits, schema_digest};
+pub use db::{Access, BINARY, Db, Granted, MigrateError, Pooler, Waits, migrations, schema_digest};
 pub use exports::BoundedExports;
 
 /// The whole store, behind every port of the engine and the use cases; cheap to clone.
@@ -57,6 +58,9 @@ pub fn statements() -> Vec<&'static db::Statement> {
         changes::logins::STATEMENTS,
         changes::purge::STATEMENTS,
         db::STATEMENTS,
+        db::migrate::STATEMENTS,
+        db::roles::STATEMENTS,
+        db::server::STATEMENTS,
         deletions::STATEMENTS,
         exports::STATEMENTS,
         freezes::STATEMENTS,
@@ -68,6 +72,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,
+        platform::STATEMENTS,
         principals::STATEMENTS,
         provisioning_runs::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,

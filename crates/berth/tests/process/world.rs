@@ -92,7 +92,11 @@ impl World {
     fn objects(&self) -> BTreeMap<String, bool> {
         let mut found = BTreeMap::new();
         for region in std::fs::read_dir(self.dir.join("backends")).unwrap() {
-            for entry in std::fs::read_dir(region.unwrap().path()).unwrap() {
+            let region = region.unwrap();
+            if region.file_name() == ".processes" {
+                continue;
+            }
+            for entry in std::fs::read_dir(region.path()).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
                 assert!(uuid::Uuid::try_parse(&name).is_ok(), "{} was left behind", path.display());

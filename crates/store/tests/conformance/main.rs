@@ -19,6 +19,7 @@ mod members;
 mod outbox;
 mod parked;
 mod pauses;
+mod platform;
 mod principals;
 mod purge;
 mod races;
