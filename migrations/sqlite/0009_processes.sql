@@ -8,11 +8,12 @@ create table schema_compatibility (
 ) strict;
 insert into schema_compatibility (migration, oldest_binary) values (9, '0.1.0');
 
--- At most one row, in the platform's bucket: who became the first operator, and when.
+-- At most one row, in the platform's bucket under its nil uuid: who became the first operator, and when.
 create table platform (
   bucket integer not null,
+  id blob not null,
   operator_kind text not null,
   operator_id blob not null,
   bootstrapped_at integer not null,
-  primary key (bucket)
+  primary key (bucket, id)
 ) strict;

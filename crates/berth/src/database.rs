@@ -48,7 +48,12 @@ pub async fn open_to_migrate(config: &Config) -> Result<Db, Failure> {
 
 async fn connect(url: &DatabaseUrl, access: Access) -> Result<Db, Failure> {
     let failed = |cause: String| {
-        Failure::new(format!("the database {url} cannot be reached: {cause}. Start it, or correct `database.url`, then start again"))
+        let advice = if cause.contains("unsupported startup parameter") {
+            "A pooler stands in between: say so with `database.pooler = \"transaction\"`"
+        } else {
+            "Start it, or correct `database.url`, then start again"
+        };
+        Failure::new(format!("the database {url} cannot be reached: {cause}. {advice}"))
     };
     let db = Db::connect(url.secret(), access).await.map_err(|e| failed(e.to_string()))?;
     let version = db.postgres_version().await.map_err(|e| failed(saga::StoreError::from(e).to_string()))?;

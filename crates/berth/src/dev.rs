@@ -6,8 +6,7 @@
 mod control;
 mod environment_file;
 mod first_start;
-mod folder;
-mod inventory;
+pub mod folder;
 pub mod token;
 
 use crate::config::{Config, Environment};
@@ -17,8 +16,6 @@ use crate::house::House;
 use crate::process::{Process, bind, on_runtime, url};
 use crate::telemetry;
 use control::Control;
-
-pub use inventory::inventory;
 
 /// Serves until it is told to stop.
 ///

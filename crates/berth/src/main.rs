@@ -10,6 +10,7 @@ mod failure;
 mod grant;
 mod house;
 mod ids;
+mod inventory;
 mod operator;
 mod process;
 mod sagas;
@@ -89,6 +90,12 @@ enum Command {
     },
     /// Makes a signing key for the built-in issuer (`issuer.key_file`), in a file that only its owner can read.
     GenerateKey { file: PathBuf },
+    /// Prints what the database holds, as JSON.
+    #[command(hide = true)]
+    Inventory {
+        #[command(flatten)]
+        database: Database,
+    },
     /// Prints the OpenAPI document (openapi.yaml).
     Openapi,
     /// Shows and checks settings.
@@ -231,7 +238,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             match command {
                 None => dev::run(&config, environment),
                 Some(DevCommand::Token(arguments)) => dev::token::run(&config, arguments),
-                Some(DevCommand::Inventory) => dev::inventory(&config),
+                Some(DevCommand::Inventory) => inventory::of_folder(&config),
             }
         }
         Command::Serve { mut place, listen, with_worker } => {
@@ -256,6 +263,10 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             operator::token(&settings(database.file, &flags)?, environment, &arguments.wanted())
         }
         Command::GenerateKey { file } => operator::generate_key(&file),
+        Command::Inventory { mut database } => {
+            let flags = database.overrides();
+            inventory::of_database(&settings(database.file, &flags)?)
+        }
         Command::Openapi => print(&api::openapi_yaml()),
         Command::Config { file: below, command: ConfigCommand::Check } => {
             print(&config::check(&config::load(file(below).as_deref(), environment, &Overrides::default())?, environment))

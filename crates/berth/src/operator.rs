@@ -125,7 +125,10 @@ pub fn generate_key(path: &Path) -> Result<(), Failure> {
 }
 
 /// A house for a moment, which does nothing by itself.
-async fn house(config: &Config) -> Result<House, Failure> {
+///
+/// # Errors
+/// The database cannot be reached, or has not been migrated.
+pub async fn house(config: &Config) -> Result<House, Failure> {
     let db = database::open(config).await?;
     let backends = house::backends::closed(config)?;
     house::assemble(config, Parts { store: Store::new(db), backends })

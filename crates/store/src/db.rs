@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use saga::Time;
-use sqlx::{AssertSqlSafe, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 pub use error::Error;
 pub use migrate::{BINARY, MigrateError, migrations, schema_digest};
@@ -235,6 +235,17 @@ impl Tx {
     }
 }
 
+/// A prepared statement whose tables a migration has changed, or that a pooler has lost, would be refused for ever: the
+/// connection forgets all that it has prepared, and the transaction can be begun again.
+async fn forget_stale(tx: &mut Transaction<'static, Postgres>, error: sqlx::Error) -> Error {
+    let is_stale = error.as_database_error().is_some_and(error::is_stale_statement);
+    let error = Error::from(error);
+    if is_stale && let Err(trouble) = tx.clear_cached_statements().await {
+        tracing::debug!(%trouble, "prepared statements could not be forgotten");
+    }
+    error
+}
+
 /// A statement with its values, about to be executed.
 pub struct Query<'t> {
     tx: &'t mut Tx,
@@ -252,7 +263,10 @@ macro_rules! run {
         match (&mut $self.tx.inner, $self.arguments) {
             (Inner::Postgres(tx), Arguments::Postgres(values)) => {
                 let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
-                either!(Postgres, query.$method(&mut **tx).await?)
+                match query.$method(&mut **tx).await {
+                    Ok(done) => either!(Postgres, done),
+                    Err(error) => return Err(forget_stale(tx, error).await),
+                }
             }
             (Inner::Sqlite(tx), Arguments::Sqlite(values)) => {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)

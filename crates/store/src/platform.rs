@@ -12,10 +12,10 @@ use crate::{Store, audit, heads, words};
 
 crate::statements! {
     INSERT = shared(
-        "insert into platform (bucket, operator_kind, operator_id, bootstrapped_at) values ($1, $2, $3, $4)
-         on conflict (bucket) do nothing",
+        "insert into platform (bucket, id, operator_kind, operator_id, bootstrapped_at) values ($1, $2, $3, $4, $5)
+         on conflict (bucket, id) do nothing",
     );
-    GET = shared("select operator_kind, operator_id, bootstrapped_at from platform where bucket = $1");
+    GET = shared("select operator_kind, operator_id, bootstrapped_at from platform where bucket = $1 and id = $2");
 }
 
 impl Store {
@@ -25,8 +25,9 @@ impl Store {
         let mut head = heads::lock_known(&mut tx, PLATFORM).await?;
         let now = tx.now().await?;
         let key = bucket(PLATFORM);
-        if tx.query(&INSERT).bind(key).bind(operator.kind.as_str()).bind(operator.id).bind(now).execute().await? == 0 {
-            let row = tx.query(&GET).bind(key).fetch_one().await?;
+        let insert = tx.query(&INSERT).bind(key).bind(PLATFORM).bind(operator.kind.as_str()).bind(operator.id).bind(now);
+        if insert.execute().await? == 0 {
+            let row = tx.query(&GET).bind(key).bind(PLATFORM).fetch_one().await?;
             let first = FirstOperator { principal: words::principal(&row, "operator")?, at: row.get("bootstrapped_at")? };
             tx.rollback().await?;
             return Ok(Some(first));

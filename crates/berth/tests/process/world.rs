@@ -17,7 +17,12 @@ impl World {
     pub async fn of(dir: &Path) -> Self {
         let output = said(&["dev", "inventory"], dir).await;
         assert!(output.status.success(), "{}", text(&output.stderr));
-        Self { dir: dir.to_owned(), rows: serde_json::from_slice(&output.stdout).unwrap() }
+        Self::read(dir, &output.stdout)
+    }
+
+    /// Of an inventory that was printed, and the data folder that its backends are in.
+    pub fn read(dir: &Path, inventory: &[u8]) -> Self {
+        Self { dir: dir.to_owned(), rows: serde_json::from_slice(inventory).unwrap() }
     }
 
     fn list(&self, of: &str) -> &[Value] {

@@ -6,6 +6,8 @@
 mod accounts;
 mod audit;
 mod audit_search;
+mod compatibility;
+mod connections;
 mod database;
 mod deletions;
 mod edits;
@@ -25,6 +27,7 @@ mod purge;
 mod races;
 mod requests;
 mod retries;
+mod roles;
 mod runs;
 mod schema;
 mod statements;
