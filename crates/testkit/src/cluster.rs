@@ -26,7 +26,7 @@ trap finish EXIT
 while read -r line; do
   ( eval "$line" ) >said 2>&1 </dev/null
   result=$?
-  [ $result = 0 ] || cat said
+  [ $result = 0 ] || { cat said; tail -n 20 log bouncer.log; } 2>/dev/null
   echo "done $result"
 done
 "#;
@@ -65,8 +65,9 @@ impl Cluster {
     /// As [`Cluster::start`].
     #[must_use]
     pub fn start_with_tls() -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        Self::make(Some(free.local_addr().expect("it has an address").port()))
+        // Free as long as nobody else asks for one: the listener is gone before the server comes.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
+        Self::make(Some(port))
     }
 
     fn make(tls: Option<u16>) -> Self {
@@ -198,7 +199,10 @@ impl Cluster {
             self.port()
         );
         self.tell(&format!("printf \"{settings}\" >bouncer.ini"));
-        self.tell(&format!("{BOUNCER} -q -d bouncer.ini"));
+        // It goes into the background before it listens.
+        self.tell(&format!(
+            "{BOUNCER} -q -d bouncer.ini && for i in $(seq 600); do [ -S .s.PGSQL.{BOUNCER_PORT} ] && exit 0; sleep 0.05; done; exit 1"
+        ));
     }
 
     /// Of a database, through the pooler.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 use sha2::{Digest as _, Sha256};
-use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Connection as _, SqlSafeStr as _};
 
 use super::{Db, Error, Pools};
 
@@ -96,7 +96,13 @@ impl Db {
         // Whether this binary may run beside those that it does not know has just been looked at.
         migrator.set_ignore_missing(true);
         let outcome = match &self.pools {
-            Pools::Postgres(pool) => migrator.run(pool).await,
+            Pools::Postgres(pool) => {
+                // One that fails leaves its session's lock behind: the session ends with it.
+                let mut session = pool.acquire().await.map_err(Error::from)?.detach();
+                let outcome = migrator.run(&mut session).await;
+                let _ = session.close().await;
+                outcome
+            }
             Pools::Sqlite { writer, .. } => migrator.run(writer).await,
         };
         match outcome {

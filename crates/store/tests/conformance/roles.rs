@@ -21,8 +21,9 @@ static FORGET_MIGRATION: Statement = Statement::shared("forget a migration", "de
 static ALLOW_ALL: Statement = Statement::shared("allow all binaries", "update schema_compatibility set oldest_binary = '0.0.1'");
 static UNREADABLE: Statement = Statement::split(
     "unreadable",
-    "select tablename::text as name from pg_tables where schemaname = 'public' and not has_table_privilege(tablename::text, 'select, insert')
-       and tablename not in ('_sqlx_migrations', 'schema_compatibility')",
+    "select c.relname::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'public'
+     where c.relkind = 'r' and c.relname not in ('_sqlx_migrations', 'schema_compatibility')
+       and not (has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert'))",
     "select 1",
 );
 
