@@ -122,7 +122,7 @@ struct SettingsFile {
 struct Database {
     #[command(flatten)]
     file: SettingsFile,
-    /// The PostgreSQL. Better set BERTH_DATABASE__URL if there is a password in it: command lines are visible to all users.
+    /// The PostgreSQL. Better set `BERTH_DATABASE__URL` if there is a password in it: command lines are visible to all users.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
 }

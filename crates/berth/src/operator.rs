@@ -33,7 +33,7 @@ pub fn migrate(config: &Config, environment: &Environment) -> Result<(), Failure
         if let Some(role) = &config.database.runtime_role {
             let failed = |e| Failure::new(format!("the role `{role}` could not be given its rights: {}", StoreError::from(e)));
             match db.grant_runtime(role).await.map_err(failed)? {
-                Granted::Done => report.push_str(&format!("The role {role} may do what `berth serve` and `berth work` need.\n")),
+                Granted::Done => report.extend(["The role ", role, " may do what `berth serve` and `berth work` need.\n"]),
                 Granted::NoSuchRole => {
                     return Err(Failure::new(format!("there is no role `{role}`: make it first, with `create role \"{role}\" login`")));
                 }

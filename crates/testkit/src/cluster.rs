@@ -190,8 +190,9 @@ impl Cluster {
     /// If there is none: no test is skipped for the want of one.
     pub fn start_pooler(&mut self, roles: &[&str]) {
         assert!(Path::new(BOUNCER).exists(), "PgBouncer is missing: scripts/tools.sh pgbouncer installs it");
-        let users: String = roles.iter().map(|role| format!("\\\"{role}\\\" \\\"\\\"\\n")).collect();
-        self.tell(&format!("printf \"{users}\" >users.txt"));
+        for role in roles {
+            self.tell(&format!("echo '\"{role}\" \"\"' >>users.txt"));
+        }
         let settings = format!(
             "[databases]\\n* = host=$folder port={}\\n[pgbouncer]\\nlisten_addr =\\nlisten_port = {BOUNCER_PORT}\\nunix_socket_dir = $folder\\n\
              auth_type = trust\\nauth_file = $folder/users.txt\\npool_mode = transaction\\ndefault_pool_size = 4\\nmax_client_conn = 200\\n\

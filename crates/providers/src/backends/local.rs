@@ -89,12 +89,12 @@ impl Local {
     /// # Errors
     /// A region's name that is no folder's name; whatever the file system refuses.
     pub fn open(root: impl Into<PathBuf>, regions: impl IntoIterator<Item = String>, ids: Arc<dyn Ids>) -> io::Result<Self> {
-        let mut local = Self::closed(root, regions, ids)?;
+        let local = Self::closed(root, regions, ids)?;
         for region in &local.regions {
             disk::make_region(&local.root, region)?;
         }
-        local._life = Some(processes::enter(&local.root, &local.process)?);
-        Ok(local)
+        let life = processes::enter(&local.root, &local.process)?;
+        Ok(Self { _life: Some(life), ..local })
     }
 
     /// The backend workspaces that exist, sorted; seals are none. Blocks.
