@@ -10,6 +10,7 @@ mod if_match;
 mod logins;
 mod members;
 mod pauses;
+mod platform;
 mod timer;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub use if_match::*;
 pub use logins::*;
 pub use members::*;
 pub use pauses::*;
+pub use platform::*;
 pub use timer::*;
 
 /// Makes ids; randomness and time are behind it.

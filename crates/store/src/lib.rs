@@ -18,6 +18,7 @@ mod idempotency;
 mod membership_changes;
 mod memberships;
 mod pauses;
+mod platform;
 mod principals;
 mod provisioning_runs;
 mod run_commits;
@@ -27,10 +28,10 @@ mod words;
 mod workers;
 mod workspaces;
 
-pub use bench::{Bench, Filling};
 use std::sync::Arc;
 
-pub use db::{Db, MigrateError, Waits, schema_digest};
+pub use bench::{Bench, Filling};
+pub use db::{Access, BINARY, Db, Granted, MigrateError, Pooler, Waits, migrations, schema_digest};
 pub use exports::BoundedExports;
 
 /// The whole store, behind every port of the engine and the use cases; cheap to clone.
@@ -68,6 +69,9 @@ pub fn statements() -> Vec<&'static db::Statement> {
         changes::purge::STATEMENTS,
         db::STATEMENTS,
         db::about::STATEMENTS,
+        db::migrate::STATEMENTS,
+        db::roles::STATEMENTS,
+        db::server::STATEMENTS,
         deletions::STATEMENTS,
         exports::STATEMENTS,
         freezes::STATEMENTS,
@@ -79,6 +83,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,
+        platform::STATEMENTS,
         principals::STATEMENTS,
         provisioning_runs::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,

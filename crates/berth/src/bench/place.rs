@@ -75,7 +75,7 @@ impl On {
             Ok(store) => {
                 let place = Place { store, location, ground };
                 match place.store.db().migrate().await {
-                    Ok(()) => Ok(place),
+                    Ok(_) => Ok(place),
                     Err(e) => {
                         place.leave(false).await?;
                         Err(refused(e))

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{AssertSqlSafe, PgPool, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -51,12 +51,12 @@ impl Kept {
     }
 
     /// Takes a connection and says `begin` on it.
-    pub async fn begin(self: &Arc<Self>, begin: &'static str) -> Result<Held, sqlx::Error> {
+    pub async fn begin(self: &Arc<Self>, begin: &Arc<str>) -> Result<Held, sqlx::Error> {
         let mut place = self.place().await?;
         loop {
             let (mut held, tested) = self.take(place).await?;
             held.in_transaction = true;
-            match sqlx::raw_sql(begin).execute(&mut *held).await {
+            match sqlx::raw_sql(AssertSqlSafe(begin.clone())).execute(&mut *held).await {
                 Ok(_) => return Ok(held),
                 // It died while nobody used it: nothing has happened, another one is taken.
                 Err(sqlx::Error::Io(_) | sqlx::Error::Database(_)) if !tested => place = held.close()?,
