@@ -34,7 +34,9 @@ pub struct Arguments {
 impl Arguments {
     pub async fn run(&self) -> Result<(), Failure> {
         if self.on.database_url.is_none() {
-            return Err(Failure::new("several workers need PostgreSQL: SQLite is for one process. Name a server: --database-url URL"));
+            return Err(Failure::new(
+                "workers in processes of their own need PostgreSQL: SQLite is for one process. Name a server: --database-url URL",
+            ));
         }
         self.on.with(async |place| self.measure(place).await?.print(&self.form, place).await).await
     }
