@@ -3,7 +3,8 @@
 # limits measured beside it), then the limits again. On a PostgreSQL 15 of its own with Debian's settings, fsync on, and on SQLite.
 # Each report is a line of target/bench/figures.jsonl; the table and the plots of docs/performance.md are made from it.
 # Usage: scripts/bench.sh [NAME…]     (only these; names as in the calls below)
-# BENCH_SCALE=0.01 makes all counts a hundredth, to try the script; BERTH=PATH measures another binary; BENCH_TIMES=1 measures once.
+# BENCH_SCALE=0.01 makes all counts a hundredth and BENCH_SECONDS=1 all limits and waits short, to try the script; BERTH=PATH
+# measures another binary; BENCH_TIMES=1 measures once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ if [ -z "${BERTH:-}" ]; then
   BERTH=target/release/berth
 fi
 wanted=" $* "
-scale=${BENCH_SCALE:-1} times=${BENCH_TIMES:-3}
+scale=${BENCH_SCALE:-1} times=${BENCH_TIMES:-3} seconds=${BENCH_SECONDS:-5}
 out=target/bench
 mkdir -p "$out"
 
@@ -62,15 +63,15 @@ on_postgres() { measure "$@" --database-url "$url"; }
 by_pgbench() {
   case $wanted in "  ") ;; *" pgbench "*) ;; *) return 0 ;; esac
   [ -x "$bin/pgbench" ] || return 0
-  scripts/bench/pgbench.sh "$bin" "$folder" >"$folder/report"
+  scripts/bench/pgbench.sh "$bin" "$folder" "$seconds" >"$folder/report"
   python3 scripts/bench/figures.py add pgbench "$folder/report" "$out/figures.jsonl"
 }
 
-limits=(--limits --limit-seconds 5)
+limits=(--limits --limit-seconds "$seconds")
 
 by_pgbench
-on_postgres limits-postgres limits --limit-seconds 10 --limit-rows "$(n 1000000)"
-measure limits-sqlite limits --limit-seconds 5
+on_postgres limits-postgres limits --limit-seconds "$seconds" --limit-rows "$(n 1000000)"
+measure limits-sqlite limits --limit-seconds "$seconds"
 
 on_postgres saga-closed-postgres saga --runs "$(n 20000)" --in-flight 64 "${limits[@]}"
 measure saga-closed-sqlite saga --runs "$(n 20000)" --in-flight 64 "${limits[@]}"
@@ -103,9 +104,9 @@ measure export-sqlite export --rows "$(n 1000000)"
 for finished in 10000 100000 1000000 10000000; do
   times=1 on_postgres "claim-$finished" claim --finished "$(n "$finished")"
 done
-on_postgres idle idle --workers 8 --seconds 30
+on_postgres idle idle --workers 8 --seconds "$((seconds * 6))"
 
-on_postgres limits-postgres limits --limit-seconds 10 --limit-rows "$(n 1000000)"
+on_postgres limits-postgres limits --limit-seconds "$seconds" --limit-rows "$(n 1000000)"
 by_pgbench
 python3 scripts/bench/figures.py table "$out/figures.jsonl"
 python3 scripts/bench/figures.py plots "$out/figures.jsonl" "$out"
