@@ -38,7 +38,7 @@ async fn measured(arguments: &[&str], figures: &[&str]) -> Value {
     for figure in figures {
         assert!(report[*figure].as_f64().is_some_and(|number| number > 0.0), "{arguments:?}: {figure}: {report:#}");
     }
-    assert!(report["parameters"]["on"]["database"].is_string(), "{report:#}");
+    assert!(report["parameters"]["database"].is_string(), "{report:#}");
     for version in ["berth", "build"] {
         assert!(report["versions"][version].is_string(), "{report:#}");
     }

@@ -65,7 +65,7 @@ impl Arguments {
                        of the database. Statements, BEGIN and COMMIT among them, are counted where the server was started with \
                        pg_stat_statements; the database's own processor time is not in the figure."
                 .to_owned(),
-            parameters: json!({"workers": self.workers, "seconds": self.seconds, "on": self.on.parameters()}),
+            parameters: self.on.parameters(json!({"workers": self.workers, "seconds": self.seconds})),
             figures: vec![
                 ("cpu_percent_of_one_core", json!((after.0 - before.0) / seconds * 100.0)),
                 ("statements_per_second", json!(statements)),

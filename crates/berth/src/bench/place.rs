@@ -93,8 +93,14 @@ impl On {
         }
     }
 
-    pub fn parameters(&self) -> Value {
-        json!({"database": if self.database_url.is_some() { "postgresql" } else { "sqlite" }, "connections": self.connections})
+    /// A measurement's parameters, and on what it was made.
+    pub fn parameters(&self, of: Value) -> Value {
+        let mut parameters = of;
+        parameters["database"] = json!(if self.database_url.is_some() { "postgresql" } else { "sqlite" });
+        if self.database_url.is_some() {
+            parameters["connections"] = json!(self.connections);
+        }
+        parameters
     }
 }
 

@@ -86,7 +86,7 @@ impl Arguments {
         Ok(Report {
             bench: "saga",
             measures: self.sentence(),
-            parameters: json!({
+            parameters: self.on.parameters(json!({
                 "saga": if self.real { "create-workspace" } else { "bench" },
                 "workload": if self.burst { "burst" } else if self.in_flight == 1 { "single" } else { "closed" },
                 "runs": self.runs,
@@ -95,9 +95,7 @@ impl Arguments {
                 "accounts": if self.real { real::ACCOUNTS } else { 1 },
                 "workers": self.workers,
                 "apart": !self.is_here(),
-                "warm_up": warm_up,
-                "on": self.on.parameters(),
-            }),
+                "warm_up": warm_up})),
             figures,
             beside: None,
         })

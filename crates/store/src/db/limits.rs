@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPoolCopyExt as _, PgPoolOptions};
-use sqlx::{Postgres, SqlitePool};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, SqlitePool};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -89,7 +89,11 @@ impl Db {
     /// As any statement.
     pub async fn prepare_limits(&self) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(kept) => sqlx::raw_sql(TABLES.postgres).execute(kept.pool()).await.map(drop)?,
+            Pools::Postgres(kept) => {
+                let mut own = alone(kept.pool()).await?;
+                sqlx::raw_sql(TABLES.postgres).execute(&mut own).await?;
+                own.close().await?;
+            }
             Pools::Sqlite { writer, .. } => sqlx::raw_sql(TABLES.sqlite).execute(writer).await.map(drop)?,
         }
         Ok(())
@@ -144,17 +148,25 @@ impl Db {
     /// As any statement.
     pub async fn export_limit(&self, rows: u32) -> Result<Option<Duration>, Error> {
         let Pools::Postgres(kept) = &self.pools else { return Ok(None) };
-        let pool = kept.pool();
+        let mut own = alone(kept.pool()).await?;
         let table = EXPORT_TABLE.replace("$1", &rows.to_string());
-        sqlx::raw_sql("drop table if exists exp_run").execute(pool).await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(pool).await?;
-        sqlx::raw_sql("alter table exp_run add primary key (id)").execute(pool).await?;
-        sqlx::raw_sql("vacuum analyze exp_run").execute(pool).await?;
+        sqlx::raw_sql("drop table if exists exp_run").execute(&mut own).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(&mut own).await?;
+        sqlx::raw_sql("alter table exp_run add primary key (id)").execute(&mut own).await?;
+        sqlx::raw_sql("vacuum analyze exp_run").execute(&mut own).await?;
         let began = Instant::now();
-        let mut bytes = pool.copy_out_raw(EXPORT).await?;
+        let mut bytes = own.copy_out_raw(EXPORT).await?;
         while bytes.try_next().await?.is_some() {}
-        Ok(Some(began.elapsed()))
+        drop(bytes);
+        let took = began.elapsed();
+        own.close().await?;
+        Ok(Some(took))
     }
+}
+
+/// A connection beside the pool's: those may all be kept ready for transactions, and be given to nobody else.
+async fn alone(pool: &PgPool) -> Result<PgConnection, Error> {
+    Ok(PgConnection::connect_with(&pool.connect_options()).await?)
 }
 
 /// Spread over the rows without a generator of random numbers: the factor shares no divisor with their number.
