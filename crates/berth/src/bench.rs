@@ -26,7 +26,7 @@ mod tap;
 mod worker;
 
 use clap::Subcommand;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
@@ -80,15 +80,25 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     })
 }
 
-/// Does `work`, unless a signal comes first: what the work made is cleared away after it either way.
-async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let no_signals = |e| Failure::new(format!("signals cannot be received: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    tokio::select! {
-        result = work => result,
-        _ = terminate.recv() => Err(Failure::new("stopped by SIGTERM; nothing was measured")),
-        _ = interrupt.recv() => Err(Failure::new("stopped by SIGINT; nothing was measured")),
+/// SIGTERM and SIGINT, from when this is made on.
+struct Interruption {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Interruption {
+    fn new() -> Result<Self, Failure> {
+        let make = |kind| signal(kind).map_err(|e| Failure::new(format!("signals cannot be received: {e}")));
+        Ok(Self { terminate: make(SignalKind::terminate())?, interrupt: make(SignalKind::interrupt())? })
+    }
+
+    /// Does `work`, unless a signal comes first: what was made for it can be cleared away either way.
+    async fn unless<T>(&mut self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => result,
+            _ = self.terminate.recv() => Err(Failure::new("stopped by SIGTERM; nothing was measured")),
+            _ = self.interrupt.recv() => Err(Failure::new("stopped by SIGINT; nothing was measured")),
+        }
     }
 }
 

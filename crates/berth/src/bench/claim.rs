@@ -113,13 +113,11 @@ impl Arguments {
             measures: "One worker claims due runs, a batch a claim, one claim after the other: first with no finished run in the tables, then with many. \
                        The planner's statistics are made anew before each measurement, as autovacuum does after such a growth."
                 .to_owned(),
-            parameters: json!({
+            parameters: self.on.parameters(json!({
                 "finished": self.finished,
                 "journal": self.journal,
                 "claims": self.claims,
-                "batch": self.batch,
-                "on": self.on.parameters(),
-            }),
+                "batch": self.batch})),
             figures,
             beside: None,
         })

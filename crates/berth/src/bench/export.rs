@@ -69,7 +69,7 @@ impl Arguments {
                 "GET /v1/workspaces/{id}/export of one workspace's audit log as CSV, uncompressed, from the request to the last byte. \
                        Client and server are in one process and talk over loopback; the client counts lines and keeps nothing."
                     .to_owned(),
-            parameters: json!({"rows": self.rows, "on": self.on.parameters()}),
+            parameters: self.on.parameters(json!({"rows": self.rows})),
             figures: vec![
                 ("rows_per_second", json!(rate(lines - 1, took))),
                 ("megabytes_per_second", json!(megabytes / took.as_secs_f64())),

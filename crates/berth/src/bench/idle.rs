@@ -34,7 +34,9 @@ pub struct Arguments {
 impl Arguments {
     pub async fn run(&self) -> Result<(), Failure> {
         if self.on.database_url.is_none() {
-            return Err(Failure::new("several workers need PostgreSQL: SQLite is for one process. Name a server: --database-url URL"));
+            return Err(Failure::new(
+                "workers in processes of their own need PostgreSQL: SQLite is for one process. Name a server: --database-url URL",
+            ));
         }
         self.on.with(async |place| self.measure(place).await?.print(&self.form, place).await).await
     }
@@ -63,7 +65,7 @@ impl Arguments {
                        of the database. Statements, BEGIN and COMMIT among them, are counted where the server was started with \
                        pg_stat_statements; the database's own processor time is not in the figure."
                 .to_owned(),
-            parameters: json!({"workers": self.workers, "seconds": self.seconds, "on": self.on.parameters()}),
+            parameters: self.on.parameters(json!({"workers": self.workers, "seconds": self.seconds})),
             figures: vec![
                 ("cpu_percent_of_one_core", json!((after.0 - before.0) / seconds * 100.0)),
                 ("statements_per_second", json!(statements)),

@@ -92,7 +92,7 @@ impl Arguments {
                        connection; L: one row updated, one connection; S: one row read by its key, 64 connections; Y: rows of ten columns \
                        copied out as CSV. On SQLite there is one writer, whatever the number of connections, and no Y."
                     .to_owned(),
-            parameters: json!({"limit_seconds": self.extent.limit_seconds, "limit_rows": self.extent.limit_rows, "on": self.on.parameters()}),
+            parameters: self.on.parameters(json!({"limit_seconds": self.extent.limit_seconds, "limit_rows": self.extent.limit_rows})),
             figures: ALL.iter().map(|letter| (letter.name(), json!(known.of(*letter)))).collect(),
             beside: None,
         })

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use store::db::Scratch;
 use store::{Db, Store, Waits};
 
-use super::{refused, unless_interrupted};
+use super::{Interruption, refused};
 use crate::failure::Failure;
 
 /// Filling a table may take longer than any request may.
@@ -47,8 +47,10 @@ impl On {
     /// # Errors
     /// The database cannot be made; `work` fails or is interrupted.
     pub async fn with<T>(&self, work: impl AsyncFnOnce(&Place) -> Result<T, Failure>) -> Result<T, Failure> {
+        // From before there is anything to clear away.
+        let mut interruption = Interruption::new()?;
         let place = self.make().await?;
-        let done = unless_interrupted(Box::pin(work(&place))).await;
+        let done = interruption.unless(Box::pin(work(&place))).await;
         let cleared = place.leave(self.keep).await;
         let done = done?;
         cleared?;
@@ -91,8 +93,14 @@ impl On {
         }
     }
 
-    pub fn parameters(&self) -> Value {
-        json!({"database": if self.database_url.is_some() { "postgresql" } else { "sqlite" }, "connections": self.connections})
+    /// A measurement's parameters, and on what it was made.
+    pub fn parameters(&self, of: Value) -> Value {
+        let mut parameters = of;
+        parameters["database"] = json!(if self.database_url.is_some() { "postgresql" } else { "sqlite" });
+        if self.database_url.is_some() {
+            parameters["connections"] = json!(self.connections);
+        }
+        parameters
     }
 }
 
@@ -104,6 +112,14 @@ pub async fn open(location: &str, is_url: bool, connections: u32) -> Result<Stor
 }
 
 impl Place {
+    /// What the database is called, or the folder that it is in.
+    pub fn name(&self) -> String {
+        match &self.ground {
+            Ground::Postgres(scratch) => scratch.name().to_owned(),
+            Ground::Sqlite(folder) => folder.path().display().to_string(),
+        }
+    }
+
     async fn leave(self, keep: bool) -> Result<(), Failure> {
         self.store.db().close().await;
         match self.ground {

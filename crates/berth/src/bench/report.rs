@@ -97,7 +97,8 @@ fn cell(value: &Value) -> String {
 }
 
 async fn versions(place: &Place) -> Result<Value, Failure> {
-    let database = place.store.db().about().await.map_err(|e| refused(saga::StoreError::from(e)))?;
+    let mut database = place.store.db().about().await.map_err(|e| refused(saga::StoreError::from(e)))?;
+    database["name"] = json!(place.name());
     Ok(json!({
         "berth": env!("CARGO_PKG_VERSION"),
         "build": if cfg!(debug_assertions) { "debug" } else { "release" },

@@ -106,11 +106,10 @@ impl Asked {
         let mut parameters = Map::new();
         parameters.extend(self.traffic.parameters().map(|(name, value)| (name.to_owned(), value)));
         parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-        parameters.insert("on".to_owned(), self.on.parameters());
         Ok(Report {
             bench,
             measures: format!("{what} {HOW}"),
-            parameters: Value::Object(parameters),
+            parameters: self.on.parameters(Value::Object(parameters)),
             figures: sent?.figures(),
             beside: None,
         })

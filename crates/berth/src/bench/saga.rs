@@ -26,14 +26,17 @@ pub struct Arguments {
     /// How many steps a run has.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     steps: u32,
-    /// How many worker processes share the runs; with 1, the worker is in the measuring process.
+    /// How many worker processes share the runs; with 1, the worker is in the measuring process unless it is to be apart.
     #[arg(long, value_name = "W", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
+    /// Gives one worker a process of its own too, to be compared with several.
+    #[arg(long)]
+    apart: bool,
     /// Submits all runs at once and waits until they are drained, instead of keeping K in flight.
     #[arg(long)]
     burst: bool,
     /// Creates workspaces instead, with all that belongs to one, audit entries included, on a data platform that does everything at once.
-    #[arg(long, conflicts_with_all = ["steps", "workers"])]
+    #[arg(long, conflicts_with_all = ["steps", "workers", "apart"])]
     real: bool,
     /// Runs before the measured ones, for connections, caches and plans [default: a tenth of N, 500 at most].
     #[arg(long, value_name = "N")]
@@ -46,8 +49,10 @@ pub struct Arguments {
 
 impl Arguments {
     pub async fn run(&self) -> Result<(), Failure> {
-        if self.workers > 1 && self.on.database_url.is_none() {
-            return Err(Failure::new("several workers need PostgreSQL: SQLite is for one process. Name a server: --database-url URL"));
+        if !self.is_here() && self.on.database_url.is_none() {
+            return Err(Failure::new(
+                "workers in processes of their own need PostgreSQL: SQLite is for one process. Name a server: --database-url URL",
+            ));
         }
         let units: &[_] = match (self.real, self.in_flight) {
             (true, _) => &[],
@@ -81,7 +86,7 @@ impl Arguments {
         Ok(Report {
             bench: "saga",
             measures: self.sentence(),
-            parameters: json!({
+            parameters: self.on.parameters(json!({
                 "saga": if self.real { "create-workspace" } else { "bench" },
                 "workload": if self.burst { "burst" } else if self.in_flight == 1 { "single" } else { "closed" },
                 "runs": self.runs,
@@ -89,12 +94,16 @@ impl Arguments {
                 "steps": if self.real { None } else { Some(self.steps) },
                 "accounts": if self.real { real::ACCOUNTS } else { 1 },
                 "workers": self.workers,
-                "warm_up": warm_up,
-                "on": self.on.parameters(),
-            }),
+                "apart": !self.is_here(),
+                "warm_up": warm_up})),
             figures,
             beside: None,
         })
+    }
+
+    /// Whether the worker is in this process.
+    fn is_here(&self) -> bool {
+        self.workers == 1 && !self.apart
     }
 
     async fn drain(&self, place: &Place, warm_up: u32, at_once: u32) -> Result<Drained, Failure> {
@@ -109,7 +118,7 @@ impl Arguments {
     }
 
     async fn crew(&self, place: &Place, ears: tokio::sync::mpsc::UnboundedSender<super::tap::Ended>) -> Result<Crew, Failure> {
-        if self.workers == 1 {
+        if self.is_here() {
             return Crew::here(place.store.clone(), self.steps, self.in_flight as usize, ears);
         }
         let orders = Orders {
@@ -127,7 +136,7 @@ impl Arguments {
         } else {
             "As many runs as are in flight are kept between submission and end"
         };
-        let who = if self.workers == 1 {
+        let who = if self.is_here() {
             "The worker is in the measuring process, and is told at once of what is due."
         } else {
             "Workers are processes of their own, which are told of what is due over a pipe."

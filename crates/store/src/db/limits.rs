@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use sqlx::postgres::{PgPoolCopyExt as _, PgPoolOptions};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, SqlitePool};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -88,7 +89,11 @@ impl Db {
     /// As any statement.
     pub async fn prepare_limits(&self) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(kept) => sqlx::raw_sql(TABLES.postgres).execute(kept.pool()).await.map(drop)?,
+            Pools::Postgres(kept) => {
+                let mut own = alone(kept.pool()).await?;
+                sqlx::raw_sql(TABLES.postgres).execute(&mut own).await?;
+                own.close().await?;
+            }
             Pools::Sqlite { writer, .. } => sqlx::raw_sql(TABLES.sqlite).execute(writer).await.map(drop)?,
         }
         Ok(())
@@ -100,28 +105,29 @@ impl Db {
     /// As any statement.
     pub async fn limit(&self, limit: Limit, clients: u32, time: Duration) -> Result<Measured, Error> {
         let mut tasks = JoinSet::new();
-        // Connections of its own: as many as clients, whatever the process's own are limited to.
+        // Connections of its own, as many as clients, whatever the process's own are limited to; all of them open before the clock runs.
         let own = match &self.pools {
             Pools::Postgres(kept) => {
                 let options = kept.pool().connect_options().as_ref().clone();
-                let own = PgPoolOptions::new().max_connections(clients).min_connections(clients);
-                Some(own.acquire_timeout(Duration::from_secs(30)).connect_with(options).await?)
+                Some(PgPoolOptions::new().max_connections(clients).acquire_timeout(Duration::from_mins(1)).connect_lazy_with(options))
             }
             Pools::Sqlite { .. } => None,
         };
+        let mut connections = Vec::new();
+        if let Some(own) = &own {
+            for _ in 0..clients {
+                connections.push(own.acquire().await?);
+            }
+        }
         let began = Instant::now();
         let until = began + time;
-        for client in 0..clients {
-            match (&self.pools, &own) {
-                (Pools::Sqlite { writer, readers }, _) => {
-                    let pool = if limit == Limit::Select { readers } else { writer };
-                    tasks.spawn(on_sqlite(pool.clone(), limit, client, until));
-                }
-                (Pools::Postgres(_), own) => {
-                    if let Some(own) = own {
-                        tasks.spawn(on_postgres(own.clone(), limit, client, until));
-                    }
-                }
+        for (client, connection) in (0..).zip(connections) {
+            tasks.spawn(on_postgres(connection, limit, client, until));
+        }
+        if let Pools::Sqlite { writer, readers } = &self.pools {
+            for client in 0..clients {
+                let pool = if limit == Limit::Select { readers } else { writer };
+                tasks.spawn(on_sqlite(pool.clone(), limit, client, until));
             }
         }
         let mut micros = Vec::new();
@@ -142,17 +148,25 @@ impl Db {
     /// As any statement.
     pub async fn export_limit(&self, rows: u32) -> Result<Option<Duration>, Error> {
         let Pools::Postgres(kept) = &self.pools else { return Ok(None) };
-        let pool = kept.pool();
+        let mut own = alone(kept.pool()).await?;
         let table = EXPORT_TABLE.replace("$1", &rows.to_string());
-        sqlx::raw_sql("drop table if exists exp_run").execute(pool).await?;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(pool).await?;
-        sqlx::raw_sql("alter table exp_run add primary key (id)").execute(pool).await?;
-        sqlx::raw_sql("vacuum analyze exp_run").execute(pool).await?;
+        sqlx::raw_sql("drop table if exists exp_run").execute(&mut own).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(&mut own).await?;
+        sqlx::raw_sql("alter table exp_run add primary key (id)").execute(&mut own).await?;
+        sqlx::raw_sql("vacuum analyze exp_run").execute(&mut own).await?;
         let began = Instant::now();
-        let mut bytes = pool.copy_out_raw(EXPORT).await?;
+        let mut bytes = own.copy_out_raw(EXPORT).await?;
         while bytes.try_next().await?.is_some() {}
-        Ok(Some(began.elapsed()))
+        drop(bytes);
+        let took = began.elapsed();
+        own.close().await?;
+        Ok(Some(took))
     }
+}
+
+/// A connection beside the pool's: those may all be kept ready for transactions, and be given to nobody else.
+async fn alone(pool: &PgPool) -> Result<PgConnection, Error> {
+    Ok(PgConnection::connect_with(&pool.connect_options()).await?)
 }
 
 /// Spread over the rows without a generator of random numbers: the factor shares no divisor with their number.
@@ -161,12 +175,11 @@ fn row(limit: Limit, client: u32, turn: i64) -> i64 {
     1 + (turn * 7_919 + i64::from(client) * 313) % (ROWS + 1 - width)
 }
 
-async fn on_postgres(pool: PgPool, limit: Limit, client: u32, until: Instant) -> Result<Vec<u64>, Error> {
-    let mut connection = pool.acquire().await?;
+async fn on_postgres(mut connection: PoolConnection<Postgres>, limit: Limit, client: u32, until: Instant) -> Result<Vec<u64>, Error> {
     let mut micros = Vec::new();
     for turn in 0.. {
         let began = Instant::now();
-        if began >= until {
+        if turn > 0 && began >= until {
             break;
         }
         let id = row(limit, client, turn);
@@ -184,7 +197,7 @@ async fn on_sqlite(pool: SqlitePool, limit: Limit, client: u32, until: Instant) 
     let mut micros = Vec::new();
     for turn in 0.. {
         let began = Instant::now();
-        if began >= until {
+        if turn > 0 && began >= until {
             break;
         }
         let id = row(limit, client, turn);
