@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Change;
 use domain::ids::bucket;
-use domain::pauses::{Kind, Scope};
+use domain::pauses::of_run;
 use saga::ports::{Claim, Claimed, ClaimedRun, Commit, CommitAnswer, Facts, Renewal, Request, Runs};
 use saga::{DefinitionId, Record, RunId, StoreError, Time, WorkerId};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ fn facts(row: &Row) -> Result<Facts, Error> {
     let account: Uuid = row.get("account_id")?;
     Ok(Facts {
         run: RunId(row.get("id")?),
-        scopes: vec![Scope::new(Kind::Account, account).to_string(), Scope::new(Kind::Saga, &definition.name).to_string()],
+        scopes: of_run(account, &definition.name).iter().map(ToString::to_string).collect(),
         definition,
         input: row.get("input")?,
         on_failure: row.word("on_failure", words::read)?,

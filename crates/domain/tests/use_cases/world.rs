@@ -87,6 +87,7 @@ pub struct World {
     /// What a change of freezes answers instead of `Done`.
     pub freeze_answer: Mutex<Option<FreezeAnswer>>,
     pub expired: Mutex<Expired>,
+    pub unapplied: Mutex<Unapplied>,
     pub remembered: Mutex<Option<Answer>>,
     pub woken: AtomicUsize,
     pub exports: crate::exports::Receipts,
@@ -298,6 +299,12 @@ impl Workspaces for World {
 
     async fn list_by_account(&self, _: Uuid, _: Option<Principal>, _: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
         Ok(page_of(self.workspaces.lock().unwrap().iter(), page))
+    }
+
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError> {
+        let workspaces = self.workspaces.lock().unwrap();
+        let is_blocked = |w: &&Workspace| ids.contains(&w.id) && w.freezes.iter().any(|f| f.mode == FreezeMode::Blocked);
+        Ok(workspaces.values().filter(is_blocked).cloned().collect())
     }
 
     async fn environments(&self, _: Uuid) -> Result<Vec<Environment>, StoreError> {

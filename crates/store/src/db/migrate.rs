@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     5 "0005_audit",
     6 "0006_pauses",
     7 "0007_names",
+    10 "0010_unfinished",
 ];
 
 /// Why a database cannot be used as it is.
