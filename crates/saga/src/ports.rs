@@ -185,6 +185,9 @@ pub enum CommitAnswer {
     Rejected(String),
     /// What this member's change was made from has moved on meanwhile; nothing of it was changed. The step is to run again.
     Stale(String),
+    /// Requests wait to be journaled, and this member, which does not journal them all, starts a forward attempt: one of them
+    /// may forbid it. Nothing of it was changed; the owner reads them and plans again.
+    Requested,
     /// Nothing was changed; or, with `Unknown`, it may have been.
     Failed(StoreError),
 }

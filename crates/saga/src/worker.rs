@@ -4,6 +4,7 @@
 //! attempt is over only when its task has returned; a drain leaves every run released.
 
 mod attempt;
+mod batcher;
 mod executor;
 mod lease;
 mod options;
@@ -17,11 +18,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::ports::{Claim, ClaimedRun, Runs};
 use crate::{DefinitionId, Registry, RunId, WorkerId};
 use attempt::Tasks;
+use batcher::{Batcher, Batches, batcher};
 use executor::Executor;
 use lease::Lease;
 pub use options::{AttemptSpan, Options};
@@ -30,6 +33,7 @@ use pauses::Pauses;
 /// Executes the runs of one process.
 pub struct Worker<C: 'static> {
     shared: Arc<Shared<C>>,
+    batches: Batches<C>,
 }
 
 /// What a worker's executors have in common.
@@ -39,6 +43,7 @@ pub(crate) struct Shared<C: 'static> {
     pub options: Options,
     pub tasks: Tasks,
     pub pauses: Pauses,
+    pub commits: Batcher<C>,
     /// A run may be due, or a request may wait for its owner.
     pub wake: Arc<Notify>,
     /// No attempt starts any more.
@@ -63,17 +68,30 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
         let wake = Arc::new(Notify::new());
         let handle = Handle { wake: wake.clone() };
         let (tasks, pauses) = (Tasks::default(), Pauses::default());
-        let shared = Shared { runs, registry, options, tasks, pauses, wake, draining: CancellationToken::new() };
-        (Self { shared: Arc::new(shared) }, handle)
+        let (commits, batches) = batcher();
+        let shared = Shared { runs, registry, options, tasks, pauses, commits, wake, draining: CancellationToken::new() };
+        (Self { shared: Arc::new(shared), batches }, handle)
     }
 
     /// Works until `shutdown` fires, then drains: attempts get `drain_for`, then are cancelled; every run is released.
     pub async fn run(self, shutdown: CancellationToken) {
+        let Self { shared, batches } = self;
+        // It ends with this future: a worker that is dropped commits nothing more.
+        let _committing = AbortOnDropHandle::new(tokio::spawn(batches.run(shared.runs.clone())));
+        let tenant = Tenant { shared };
         while !shutdown.is_cancelled() {
-            let Some(lease) = self.register(&shutdown).await else { return };
-            self.tenure(lease, &shutdown).await;
+            let Some(lease) = tenant.register(&shutdown).await else { return };
+            tenant.tenure(lease, &shutdown).await;
         }
     }
+}
+
+/// A worker under its registrations, one after the other.
+struct Tenant<C: 'static> {
+    shared: Arc<Shared<C>>,
+}
+
+impl<C: Clone + Send + Sync + 'static> Tenant<C> {
 
     /// Registers under a fresh id, trying until it works.
     async fn register(&self, shutdown: &CancellationToken) -> Option<Lease> {

@@ -4,8 +4,11 @@
 //! one at a time from their first statement on; time is the database's, read once per transaction and bound as a value,
 //! so that no text computes it and tests can move it.
 
+mod columns;
 mod error;
+mod kept;
 mod migrate;
+mod once;
 mod statement;
 mod value;
 
@@ -18,8 +21,11 @@ use std::time::Duration;
 use saga::{StoreError, Time};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
 
+use kept::{Held, Kept};
+
+pub use columns::{Columns, JsonText};
 pub use error::Error;
 pub use migrate::{MigrateError, schema_digest};
 pub use statement::Statement;
@@ -54,7 +60,7 @@ impl Default for Waits {
 
 #[derive(Clone)]
 enum Pools {
-    Postgres(PgPool),
+    Postgres(Arc<Kept>),
     /// Exactly one writer, whose waiters are served in order.
     Sqlite {
         writer: SqlitePool,
@@ -114,7 +120,7 @@ impl Db {
             .connect_with(options)
             .await
             .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(Self { pools: Pools::Postgres(pool), offset: Arc::default() })
+        Ok(Self { pools: Pools::Postgres(Kept::new(pool, connections, waits.connection)), offset: Arc::default() })
     }
 
     #[must_use]
@@ -127,13 +133,18 @@ impl Db {
         self.offset.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
+    /// Microseconds by which the database's clock is off on purpose; not zero in tests only.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset.load(Ordering::SeqCst)
+    }
+
     /// A transaction that sees one moment and changes nothing.
     ///
     /// # Errors
     /// No connection was to be had.
     pub async fn read(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin transaction isolation level repeatable read read only").await?),
+            Pools::Postgres(kept) => Inner::Postgres(kept.begin("begin transaction isolation level repeatable read read only").await?),
             Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
         };
         Ok(self.tx(inner))
@@ -146,14 +157,14 @@ impl Db {
     /// No connection was to be had.
     pub async fn write(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin").await?),
+            Pools::Postgres(kept) => Inner::Postgres(kept.begin("begin").await?),
             Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
         };
         Ok(self.tx(inner))
     }
 
     fn tx(&self, inner: Inner) -> Tx {
-        Tx { inner, offset: self.offset.load(Ordering::SeqCst), now: None, highest: Rank::Idempotency }
+        Tx { inner, offset: self.offset(), now: None, highest: Rank::Idempotency }
     }
 
     /// Runs `once` until it is not refused for contention: deadlocks, serialization failures, a busy database.
@@ -179,7 +190,7 @@ impl Db {
     /// It does not, or is not there.
     pub async fn prepare(&self, statement: &Statement) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?,
+            Pools::Postgres(kept) => kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?,
             Pools::Sqlite { writer, .. } => {
                 writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
             }
@@ -194,7 +205,7 @@ impl Db {
             usize::try_from(pool.size()).unwrap_or(usize::MAX).saturating_sub(pool.num_idle())
         }
         match &self.pools {
-            Pools::Postgres(pool) => busy(pool),
+            Pools::Postgres(kept) => kept.in_use(),
             Pools::Sqlite { writer, readers } => busy(writer) + busy(readers),
         }
     }
@@ -202,7 +213,7 @@ impl Db {
     /// Waits until every connection is closed.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(kept) => kept.close().await,
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -211,15 +222,8 @@ impl Db {
     }
 }
 
-/// Begins in a task of its own, because a caller may be dropped at any await, as a request is whose client has gone: the
-/// driver forgets a BEGIN whose answer nobody waits for, and would give the connection to the next one inside a transaction.
-async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let pool = pool.clone();
-    tokio::spawn(async move { pool.begin_with(statement).await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
-}
-
 enum Inner {
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Held),
     Sqlite(Transaction<'static, Sqlite>),
 }
 
@@ -265,6 +269,16 @@ impl Tx {
         Ok(now)
     }
 
+    /// What a statement that reads the time by itself adds to it.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Takes the time that a statement has read after its locks for this transaction's, if it is later.
+    pub(crate) fn learn(&mut self, now: Time) {
+        self.now = Some(self.now.map_or(now, |known| known.max(now)));
+    }
+
     pub fn query(&mut self, statement: &'static Statement) -> Query<'_> {
         let arguments = match self.inner {
             Inner::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
@@ -277,7 +291,7 @@ impl Tx {
     /// [`Error::Unknown`]: it may have been committed all the same.
     pub async fn commit(self) -> Result<(), Error> {
         match self.inner {
-            Inner::Postgres(tx) => tx.commit().await,
+            Inner::Postgres(held) => held.end("commit").await,
             Inner::Sqlite(tx) => tx.commit().await,
         }
         .map_err(Error::at_commit)
@@ -287,7 +301,7 @@ impl Tx {
     /// The connection is gone; so is the transaction.
     pub async fn rollback(self) -> Result<(), Error> {
         match self.inner {
-            Inner::Postgres(tx) => tx.rollback().await?,
+            Inner::Postgres(held) => held.end("rollback").await?,
             Inner::Sqlite(tx) => tx.rollback().await?,
         }
         Ok(())

@@ -72,6 +72,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         provisioning_runs::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,
         run_commits::STATEMENTS,
+        run_commits::rows::STATEMENTS,
         runs::STATEMENTS,
         tuples::STATEMENTS,
         workers::STATEMENTS,

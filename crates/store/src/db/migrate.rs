@@ -53,7 +53,7 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         let known = MIGRATIONS.iter().map(|m| m.0).max().unwrap_or(0);
         let outcome = match &self.pools {
-            Pools::Postgres(pool) => migrator(|m| m.2).run(pool).await,
+            Pools::Postgres(kept) => migrator(|m| m.2).run(kept.pool()).await,
             Pools::Sqlite { writer, .. } => migrator(|m| m.3).run(writer).await,
         };
         outcome.map_err(|error| match error {

@@ -183,6 +183,7 @@ async fn one_bad_member_of_a_batch_stands_alone(#[values(Sqlite, Postgres)] back
             CommitAnswer::Rejected(_) => "rejected",
             CommitAnswer::Stale(_) => "stale",
             CommitAnswer::Fenced => "fenced",
+            CommitAnswer::Requested => "requested",
             CommitAnswer::Failed(_) => "failed",
         })
         .collect();
