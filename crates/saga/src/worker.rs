@@ -92,7 +92,6 @@ struct Tenant<C: 'static> {
 }
 
 impl<C: Clone + Send + Sync + 'static> Tenant<C> {
-
     /// Registers under a fresh id, trying until it works.
     async fn register(&self, shutdown: &CancellationToken) -> Option<Lease> {
         let options = &self.shared.options;

@@ -190,7 +190,9 @@ impl Db {
     /// It does not, or is not there.
     pub async fn prepare(&self, statement: &Statement) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(kept) => kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?,
+            Pools::Postgres(kept) => {
+                kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?
+            }
             Pools::Sqlite { writer, .. } => {
                 writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
             }

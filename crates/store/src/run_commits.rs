@@ -213,11 +213,7 @@ fn starts_forward(record: &Record) -> bool {
 }
 
 /// The requests that no record journals yet, of the members' runs that have some.
-async fn unjournaled(
-    tx: &mut Tx,
-    part: &[Commit<Change>],
-    runs: &HashMap<Uuid, Locked>,
-) -> Result<HashMap<Uuid, Vec<Uuid>>, Error> {
+async fn unjournaled(tx: &mut Tx, part: &[Commit<Change>], runs: &HashMap<Uuid, Locked>) -> Result<HashMap<Uuid, Vec<Uuid>>, Error> {
     let asked = part.iter().map(|member| member.run.0).filter(|run| runs.get(run).is_some_and(|run| run.requested));
     let asked: BTreeSet<Uuid> = asked.collect();
     let mut left: HashMap<Uuid, Vec<Uuid>> = HashMap::new();

@@ -52,9 +52,8 @@ impl<C: Send + 'static> Batches<C> {
             let mut told = runs.commit(commits).await.into_iter();
             for answer in answers {
                 // Nobody listens where the executor was dropped.
-                let _ = answer.send(told.next().unwrap_or_else(|| {
-                    CommitAnswer::Failed(StoreError::Unknown("the store did not answer".to_owned()))
-                }));
+                let _ = answer
+                    .send(told.next().unwrap_or_else(|| CommitAnswer::Failed(StoreError::Unknown("the store did not answer".to_owned()))));
             }
         }
     }

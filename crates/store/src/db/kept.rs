@@ -148,7 +148,10 @@ impl std::ops::Deref for Held {
 
 impl std::ops::DerefMut for Held {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.ready.as_mut().map(|ready| &mut *ready.connection).unwrap_or_else(|| unreachable!("a connection is held until it is given back"))
+        self.ready
+            .as_mut()
+            .map(|ready| &mut *ready.connection)
+            .unwrap_or_else(|| unreachable!("a connection is held until it is given back"))
     }
 }
 

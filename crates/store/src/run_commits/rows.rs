@@ -92,7 +92,13 @@ pub(super) async fn update<C>(tx: &mut Tx, members: &[Written<'_, C>], now: Time
     let heads = || members.iter().map(|w| &w.member.head);
     let turns = heads().map(turned).collect::<Result<Vec<_>, _>>()?;
     let due_at = |w: &Written<'_, C>| match w.member.disposition {
-        Disposition::Release { due_at } => if w.requested { Some(now) } else { due_at },
+        Disposition::Release { due_at } => {
+            if w.requested {
+                Some(now)
+            } else {
+                due_at
+            }
+        }
         Disposition::Keep | Disposition::End => None,
     };
     let columns = Columns::default()

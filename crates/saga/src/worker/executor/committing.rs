@@ -108,7 +108,9 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     return Ok(Sent::Committed { requested });
                 }
                 CommitAnswer::Fenced => return Err(Lost),
-                CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why)) => return Ok(Sent::Unmade(Unmade::Refused(why))),
+                CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why)) => {
+                    return Ok(Sent::Unmade(Unmade::Refused(why)));
+                }
                 CommitAnswer::Stale(why) => return Ok(Sent::Unmade(Unmade::Stale(why))),
                 CommitAnswer::Requested => return Ok(Sent::Requested),
                 CommitAnswer::Failed(error) => error,
