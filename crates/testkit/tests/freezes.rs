@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use domain::pauses::Kind;
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
 use testkit::drill::{Heard, Owner, Stage, definitions};
@@ -57,5 +58,15 @@ async fn of_many_freezes_in_quick_succession_the_last_one_stands(#[values(Sqlite
         for _ in 0..4 {
             holds(stage.frozen_in_quick_succession(changes).await);
         }
+    }
+}
+
+/// A pause must leave no login open that a freeze shuts; who wants that names the saga.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_is_carried_out_whatever_is_paused_but_its_own_saga(#[values(Sqlite, Postgres)] backend: Backend) {
+    let stage = stage(backend).await;
+    for kind in Kind::ALL {
+        holds(stage.frozen_while_paused(kind).await);
     }
 }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod freezes;
+mod nothing;
 mod outside;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use domain::{Berth, Caller, Principal, PrincipalKind, steps};
 use saga::{DefinitionId, Registry, RunId, StoreError, Time};
 use uuid::Uuid;
 
-use crate::nothing::Nothing;
+use nothing::Nothing;
 
 /// The answer of a future that has nothing to wait for: these ports are always ready.
 pub fn ready<T>(future: impl Future<Output = T>) -> T {

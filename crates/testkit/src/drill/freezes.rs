@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use domain::change::Subject;
 use domain::model::FreezeSource;
+use domain::pauses::{self, Kind, Scope};
+use domain::workspaces::status;
 use saga::ports::{State, WaitingFor};
 use saga::{Definition, Event, Record, RunId, Verb};
 use uuid::Uuid;
@@ -201,6 +203,44 @@ impl Stage {
         self.logins_are(workspace, !last, revision)?;
         self.late_copies().await;
         self.logins_are(workspace, !last, revision)
+    }
+
+    /// Freezes a workspace while its account, its backend or the saga that carries freezes out is paused: of these only the saga's
+    /// own pause leaves logins as they are, until it is lifted.
+    ///
+    /// # Errors
+    /// As [`Stage::frozen_at`].
+    pub async fn frozen_while_paused(&self, kind: Kind) -> Result<(), String> {
+        let ready = self.ready().await?;
+        let asked = self.ask(&ready).await?;
+        let workspace = workspace_of(&asked)?;
+        self.run_clean(&asked).await?;
+        let scope = match kind {
+            Kind::Account => Scope::new(kind, self.account),
+            Kind::Backend => Scope::new(kind, "local"),
+            Kind::Saga => Scope::new(kind, status::SAGA),
+        };
+        pauses::set(&self.berth, &self.caller, scope.clone(), true, "why").await.map_err(|e| e.to_string())?;
+        let carrier = self.freeze(workspace, FreezeSource::AccountAdmin, true).await?;
+        let (control, engine) = self.another(carrier);
+        let is_held = kind == Kind::Saga;
+        if is_held {
+            let waits = |p: &super::control::Progress| p.head.as_ref().filter(|h| h.waiting_for == Some(WaitingFor::Operator)).map(|_| ());
+            self.seen(&control, "the pause", waits).await?;
+            if !self.logins(workspace).is_empty() {
+                return Err("a login was ordered about although the saga is paused".to_owned());
+            }
+        } else {
+            let revision = self.carried_out(workspace).await?;
+            self.logins_are(workspace, false, revision)?;
+        }
+        pauses::lift(&self.berth, &self.caller, scope, None).await.map_err(|e| e.to_string())?;
+        self.freeze(workspace, FreezeSource::AccountAdmin, false).await?;
+        let revision = self.carried_out(workspace).await?;
+        engine.kill().await;
+        self.logins_are(workspace, true, revision)?;
+        let told = self.detail(carrier).await?.journal.iter().any(|record| matches!(record.event, Event::Paused { .. }));
+        if told == is_held { Ok(()) } else { Err(format!("its journal tells of a pause: {told}\n{}", self.story(carrier).await)) }
     }
 
     /// A worker of another process, with eyes on the run and no fault to come.
