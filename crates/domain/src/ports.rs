@@ -246,6 +246,8 @@ pub trait Workspaces: Send + Sync + 'static {
         filter: &WorkspaceFilter,
         page: Page,
     ) -> Result<Vec<Workspace>, StoreError>;
+    /// Those of these that a blocking freeze is in force on, in any order.
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError>;
     async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError>;
     async fn backend_workspaces(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, StoreError>;
     async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError>;

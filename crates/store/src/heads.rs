@@ -99,10 +99,7 @@ fn head(row: &Row, account_id: Uuid) -> Result<Head, Error> {
 }
 
 /// The head rows of these accounts that there are, locked, each with its account's status.
-pub(crate) async fn lock_all(
-    tx: &mut Tx,
-    accounts: impl IntoIterator<Item = Uuid>,
-) -> Result<Vec<(Head, Option<AccountStatus>)>, Error> {
+pub(crate) async fn lock_all(tx: &mut Tx, accounts: impl IntoIterator<Item = Uuid>) -> Result<Vec<(Head, Option<AccountStatus>)>, Error> {
     tx.locks(Rank::Head);
     let (offset, keys) = (tx.offset(), Columns::default().keys(accounts));
     let mut heads = Vec::new();

@@ -85,6 +85,7 @@ crate::statements! {
            due_at = case when owner is null then $3 else due_at end
          where bucket = $1 and id = $2",
     );
+    RESTS = shared("select 1 as one from provisioning_runs where bucket = $1 and id = $2 and terminal and updated_at <= $3");
     COUNTS = shared("select state, count(*) as runs, min(created_at) as oldest from provisioning_runs where not terminal group by state");
 }
 
@@ -148,6 +149,11 @@ pub(crate) async fn leave(tx: &mut Tx, run: RunId, asked: &Asked<'_>) -> Result<
 pub(crate) async fn latest_of(tx: &mut Tx, workspace: Uuid, saga: &str) -> Result<Option<ProvisioningRun>, Error> {
     let row = tx.query(&LATEST).bind(bucket(workspace)).bind(workspace).bind(saga).fetch_optional().await?;
     row.as_ref().map(run).transpose()
+}
+
+/// Whether the run has ended, by `at` at the latest.
+pub(crate) async fn rests_since(tx: &mut Tx, run: RunId, at: Time) -> Result<bool, Error> {
+    Ok(tx.query(&RESTS).bind(bucket(run.0)).bind(run.0).bind(at).fetch_optional().await?.is_some())
 }
 
 /// The definition that the columns `saga`, `saga_version` and `saga_digest` name.

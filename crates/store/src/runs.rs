@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Change;
 use domain::ids::bucket;
-use domain::pauses::{Kind, Scope};
+use domain::pauses::{Kind, of_run};
 use saga::ports::{Claim, Claimed, ClaimedRun, Commit, CommitAnswer, Facts, Renewal, Request, Runs, Sought};
 use saga::{DefinitionId, Record, RunId, StoreError, Time, WorkerId};
 use uuid::Uuid;
@@ -121,7 +121,7 @@ fn facts(row: &Row) -> Result<Facts, Error> {
     let account: Uuid = row.get("account_id")?;
     Ok(Facts {
         run: RunId(row.get("id")?),
-        scopes: vec![Scope::new(Kind::Account, account).to_string(), Scope::new(Kind::Saga, &definition.name).to_string()],
+        scopes: of_run(account, &definition.name).iter().map(ToString::to_string).collect(),
         definition,
         input: row.get("input")?,
         on_failure: row.word("on_failure", words::read)?,
@@ -176,13 +176,15 @@ impl Store {
     /// Of what is new there is no journal to be read, nor a request.
     async fn claim_new(&self, claim: &Claim, limit: u32) -> Result<(Time, Vec<ClaimedRun>), Error> {
         let (definitions, without) = wanted(claim);
-        let claimed = |row: &Row| Ok(ClaimedRun { facts: facts(row)?, epoch: row.get("epoch")?, journal: Vec::new(), requests: Vec::new() });
+        let claimed =
+            |row: &Row| Ok(ClaimedRun { facts: facts(row)?, epoch: row.get("epoch")?, journal: Vec::new(), requests: Vec::new() });
         let Some(once) = self.db.once(&CLAIM_NEW) else {
             let mut tx = self.db.write().await?;
             tx.locks(Rank::Run);
             let now = tx.now().await?;
             let query = tx.query(&CLAIM_NEW).bind(claim.worker.0).bind(i64::from(limit)).bind(definitions).bind(without);
-            let mut rows = query.fetch_all().await?.into_iter().map(|row| Ok((row.get("turn")?, row))).collect::<Result<Vec<_>, Error>>()?;
+            let mut rows =
+                query.fetch_all().await?.into_iter().map(|row| Ok((row.get("turn")?, row))).collect::<Result<Vec<_>, Error>>()?;
             tx.commit().await?;
             rows.sort_by_key(|(turn, _): &(i64, Row)| *turn);
             return Ok((now, rows.iter().map(|(_, row)| claimed(row)).collect::<Result<_, Error>>()?));

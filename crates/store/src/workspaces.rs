@@ -172,6 +172,10 @@ impl Workspaces for Store {
         Ok(self.workspaces_of_account(account, member, filter, page).await?)
     }
 
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError> {
+        Ok(self.blocked_of(ids).await?)
+    }
+
     async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError> {
         Ok(self.environments_of(workspace).await?)
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use domain::ids::within;
 use domain::{Principal, PrincipalKind};
-use saga::ports::{Claim, Sought, Runs as _};
+use saga::ports::{Claim, Runs as _, Sought};
 use saga::{DefinitionId, RunId, WorkerId};
 use serde_json::json;
 use tokio::time::Instant;
@@ -63,7 +63,13 @@ impl Queue<'_> {
         self.place.store.db().analyze().await.map_err(|e| refused(saga::StoreError::from(e)))?;
         let mut sample = Sample::default();
         for _ in 0..claims {
-            let claim = Claim { worker: self.worker, limit: batch, definitions: vec![self.definition.clone()], without: Vec::new(), sought: Sought::New };
+            let claim = Claim {
+                worker: self.worker,
+                limit: batch,
+                definitions: vec![self.definition.clone()],
+                without: Vec::new(),
+                sought: Sought::New,
+            };
             let began = Instant::now();
             let claimed = self.place.store.claim(&claim).await.map_err(refused)?;
             sample.add(began.elapsed());

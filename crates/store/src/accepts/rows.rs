@@ -117,10 +117,7 @@ pub(super) async fn give_back_keys(tx: &mut Tx, keys: &[&IdempotencyKey]) -> Res
 }
 
 /// The accounts' head rows, locked in order, each with its account's status.
-pub(super) async fn lock_heads(
-    tx: &mut Tx,
-    accounts: BTreeSet<Uuid>,
-) -> Result<BTreeMap<Uuid, (Head, Option<AccountStatus>)>, Error> {
+pub(super) async fn lock_heads(tx: &mut Tx, accounts: BTreeSet<Uuid>) -> Result<BTreeMap<Uuid, (Head, Option<AccountStatus>)>, Error> {
     tx.locks(Rank::Head);
     let mut heads = BTreeMap::new();
     for (head, status) in heads::lock_all(tx, accounts).await? {

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 use sha2::{Digest as _, Sha256};
+use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Connection as _, SqlSafeStr as _};
+use sqlx::postgres::PgPoolOptions;
 
 use super::{Db, Error, Pools};
 
@@ -35,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     7 "0007_names",
     8 "0008_queue",
     9 "0009_processes",
+    10 "0010_unfinished",
 ];
 
 /// What this binary is.
@@ -98,10 +100,11 @@ impl Db {
         migrator.set_ignore_missing(true);
         let outcome = match &self.pools {
             Pools::Postgres(kept) => {
-                // One that fails leaves its session's lock behind: the session ends with it.
-                let mut session = kept.pool().acquire().await.map_err(Error::from)?.detach();
-                let outcome = migrator.run(&mut session).await;
-                let _ = session.close().await;
+                // One that fails leaves its session's lock behind: the session ends with its own pool.
+                let options = kept.pool().connect_options().as_ref().clone();
+                let own = PgPoolOptions::new().max_connections(1).connect_with(options).await.map_err(Error::from)?;
+                let outcome = migrator.run(&own).await;
+                own.close().await;
                 outcome
             }
             Pools::Sqlite { writer, .. } => migrator.run(writer).await,

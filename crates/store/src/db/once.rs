@@ -20,9 +20,13 @@ impl Db {
     #[must_use]
     pub fn once(&self, statement: &'static Statement) -> Option<Once<'_>> {
         match &self.pools {
-            Pools::Postgres(kept) => {
-                Some(Once { kept, session: &self.session, statement, arguments: Arguments::Postgres(sqlx::postgres::PgArguments::default()), failed: None })
-            }
+            Pools::Postgres(kept) => Some(Once {
+                kept,
+                session: &self.session,
+                statement,
+                arguments: Arguments::Postgres(sqlx::postgres::PgArguments::default()),
+                failed: None,
+            }),
             Pools::Sqlite { .. } => None,
         }
     }

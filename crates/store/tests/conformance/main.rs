@@ -14,6 +14,7 @@ mod edits;
 mod exports;
 mod freezes;
 mod gates;
+mod given_up;
 mod idempotency;
 mod logins;
 mod member_races;
