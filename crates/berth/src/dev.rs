@@ -33,10 +33,10 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let listener = bind(config.server.listen, "--listen", "server.listen").await?;
     let admin_listener = bind(config.server.admin_listen, "--admin-listen", "server.admin_listen").await?;
     let (url, admin_url) = (url(&listener)?, url(&admin_listener)?);
-    let (House { berth, store, worker }, issuer) = folder::open(config, &data).await?;
+    let (House { berth, store, worker, .. }, issuer) = folder::open(config, &data).await?;
     let control = Control::listen(&data)?;
 
-    process.work(config, &berth, worker);
+    process.work(config, &berth, worker, config.worker.poll.0);
     let tenant = tokio::select! {
         tenant = first_start::ensure(&berth) => tenant?,
         _ = process.told() => return Ok(()),

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use domain::berth::{Region, Settings};
 use domain::permissions::{Permissions, Tuples};
-use domain::ports::{Backends, Wake};
+use domain::ports::{Backends, Ids as _, Wake};
 use domain::{Berth, Change};
 use providers::permissions::Embedded;
 use providers::tokens::NoTokens;
 use saga::Registry;
-use saga::worker::{Options, Worker};
-use store::Store;
+use saga::worker::{Handle, Options, Worker};
+use store::{Hint, Hints, Store};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -34,13 +34,27 @@ pub struct House {
     pub berth: Berth,
     pub store: Store,
     pub worker: Worker<Change>,
+    /// The worker of this process.
+    pub handle: Handle,
+    /// What other processes are told.
+    pub hints: Hints,
 }
 
-struct WakeWorker(saga::worker::Handle);
+/// Tells this process's worker, and through the database those of others.
+struct WakeWorkers {
+    here: Handle,
+    elsewhere: Hints,
+}
 
-impl Wake for WakeWorker {
+impl Wake for WakeWorkers {
     fn wake(&self) {
-        self.0.wake();
+        self.here.wake();
+        self.elsewhere.tell(Hint::Wake);
+    }
+
+    fn new_run(&self) {
+        self.here.new_run();
+        self.elsewhere.tell(Hint::NewRun);
     }
 }
 
@@ -66,6 +80,7 @@ pub fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
     }
     let registry = Arc::new(registry);
     let (worker, handle) = Worker::new(Arc::new(store.clone()), registry.clone(), options(config));
+    let hints = Hints::new(RandomIds.free());
     let berth = Berth {
         accounts: Arc::new(store.clone()),
         workspaces: Arc::new(store.clone()),
@@ -81,12 +96,12 @@ pub fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         health: Arc::new(store.clone()),
         permissions,
         ids: Arc::new(RandomIds),
-        wake: Arc::new(WakeWorker(handle)),
+        wake: Arc::new(WakeWorkers { here: handle.clone(), elsewhere: hints.clone() }),
         timer: Arc::new(RealTimer),
         sagas: registry,
         settings: Arc::new(settings(config)),
     };
-    Ok(House { berth, store, worker })
+    Ok(House { berth, store, worker, handle, hints })
 }
 
 fn settings(config: &Config) -> Settings {

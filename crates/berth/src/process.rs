@@ -71,9 +71,9 @@ impl Process {
     }
 
     /// Executes runs, and does what nobody waits for.
-    pub fn work(&mut self, config: &Config, berth: &Berth, worker: Worker<Change>) {
+    pub fn work(&mut self, config: &Config, berth: &Berth, worker: Worker<Change>, housekeeping: Duration) {
         self.worker = Some(tokio::spawn(worker.run(self.stop.clone())));
-        let poll = config.worker.poll.0.mul_f64(config.dev.time_scale);
+        let poll = housekeeping.mul_f64(config.dev.time_scale);
         self.others.spawn(housekeeping::run(berth.clone(), poll, self.stop.clone()));
     }
 

@@ -2,15 +2,19 @@
 //! may die at any moment; what it was at is taken up by the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::Issuer;
-use store::Store;
+use store::{Hint, Store};
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, DatabaseUrl, Environment};
 use crate::failure::Failure;
 use crate::house::{self, House, Parts};
 use crate::process::{Process, bind, on_runtime, url};
 use crate::{database, telemetry};
+
+/// How often a process without anything to do looks for what others have left to be done at some time.
+const IDLE_HOUSEKEEPING: Duration = Duration::from_secs(20);
 
 /// What a process does.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +55,7 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
         tracing::warn!("settings of `dev` are in force: they are for trying and testing");
     }
     let backends = if roles.works { house::backends::open(config, &config.data.dir)? } else { house::backends::closed(config)? };
-    let House { berth, store, worker } = house::assemble(config, Parts { store: Store::new(db), backends })?;
+    let House { berth, store, worker, handle, hints } = house::assemble(config, Parts { store: Store::new(db), backends })?;
 
     let mut does = Vec::new();
     if let (Some(issuer), Some(listener)) = (issuer, listener) {
@@ -60,8 +64,20 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
     }
     if roles.works {
         does.push("works".to_owned());
-        process.work(config, &berth, worker);
+        process.work(config, &berth, worker, IDLE_HOUSEKEEPING);
+        let (db, hints, direct) = (store.db().clone(), hints.clone(), config.database.direct_url.clone());
+        process.spawn(move |stop| async move {
+            let heard = |hint| match hint {
+                Hint::NewRun => handle.new_run(),
+                Hint::Wake => handle.wake(),
+            };
+            if let Err(error) = db.listen(direct.as_ref().map(DatabaseUrl::secret), &hints, stop, heard).await {
+                tracing::warn!(%error, "hints of other processes are not heard: what they make is found by looking");
+            }
+        });
     }
+    let db = store.db().clone();
+    process.spawn(move |stop| async move { db.send(hints, stop).await });
     process.observe(&berth, &store, admin_listener, Some(rewrites_audit));
     crate::print(&format!("Berth {} (metrics and readiness on {admin_url}).\n", does.join(" and ")))?;
     process.run(&store).await

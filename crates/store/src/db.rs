@@ -7,6 +7,7 @@
 pub(crate) mod about;
 mod columns;
 mod error;
+pub(crate) mod hints;
 mod kept;
 mod limits;
 pub(crate) mod migrate;
@@ -29,6 +30,7 @@ use kept::{Held, Kept};
 
 pub use columns::{Columns, JsonText};
 pub use error::Error;
+pub use hints::{Hint, Hints};
 pub use limits::{Limit, Measured};
 pub use migrate::{BINARY, MigrateError, migrations, schema_digest};
 pub use open::{Access, Pooler, Waits};

@@ -31,7 +31,7 @@ mod workspaces;
 use std::sync::Arc;
 
 pub use bench::{Bench, Filling};
-pub use db::{Access, BINARY, Db, Granted, MigrateError, Pooler, Waits, migrations, schema_digest};
+pub use db::{Access, BINARY, Db, Granted, Hint, Hints, MigrateError, Pooler, Waits, migrations, schema_digest};
 pub use exports::BoundedExports;
 
 /// The whole store, behind every port of the engine and the use cases; cheap to clone.
@@ -68,6 +68,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         changes::logins::STATEMENTS,
         changes::purge::STATEMENTS,
         db::STATEMENTS,
+        db::hints::STATEMENTS,
         db::about::STATEMENTS,
         db::migrate::STATEMENTS,
         db::roles::STATEMENTS,

@@ -29,6 +29,10 @@ impl Wake for WakeWorker {
     fn wake(&self) {
         self.0.wake();
     }
+
+    fn new_run(&self) {
+        self.0.new_run();
+    }
 }
 
 /// A Berth and its worker, which tells `ended` of each run's end.

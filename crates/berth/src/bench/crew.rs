@@ -63,7 +63,7 @@ impl Crew {
     /// Tells the workers that something is due.
     pub async fn wake(&mut self) {
         match self {
-            Self::Here { handle, .. } => handle.wake(),
+            Self::Here { handle, .. } => handle.new_run(),
             Self::Processes(hands) => {
                 for hand in hands {
                     // One that is gone is heard of when the runs do not end.

@@ -47,7 +47,7 @@ pub async fn run() -> Result<(), Failure> {
     loop {
         tokio::select! {
             line = lines.recv() => match line {
-                Some(_) => handle.wake(),
+                Some(_) => handle.new_run(),
                 None => break,
             },
             count = ended.recv_many(&mut heard, 256) => {

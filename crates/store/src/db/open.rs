@@ -135,13 +135,15 @@ impl Db {
             // Neither of these would reach the server, and a pooler refuses what it does not know.
             Pooler::Transaction => options.statement_cache_capacity(0).extra_float_digits(None),
         };
+        // Those of transactions are kept, not given back; one is left for what asks the pool itself.
+        let connections = access.connections.max(2);
         let pool = PgPoolOptions::new()
-            .max_connections(access.connections)
+            .max_connections(connections)
             .acquire_timeout(access.waits.connection)
             .connect_with(options)
             .await
             .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        let kept = Kept::new(pool, access.connections, access.waits.connection);
+        let kept = Kept::new(pool, connections - 1, access.waits.connection);
         Ok(Self { pools: Pools::Postgres(kept), session: Session::of(access), offset: Arc::default() })
     }
 
