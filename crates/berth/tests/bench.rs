@@ -146,6 +146,11 @@ async fn figures_are_told_in_units_of_the_machines_limits_where_they_are_asked_f
         let unit = report["in_units"]["steps_per_second_in_C"].as_f64().unwrap();
         assert!((unit - figure / limit).abs() < 1e-9, "{report:#}");
     }
+    // After requests that have had every connection of the pool in use, which are then kept ready for others.
+    let accept = [&["accept", "--accounts", "1", "--requests", "60", "--clients", "20"], &limits[..]].concat();
+    let report = Server::new().await.measured(&accept, REQUESTS).await;
+    assert!(report["in_units"]["requests_per_second_in_C"].is_f64(), "{report:#}");
+
     let figures = ["C_steps_per_second", "B_steps_per_second", "L_p50_ms", "S_selects_per_second"];
     let own = measured(&["limits", "--limit-seconds", "0.05"], &figures).await;
     assert!(own["Y_rows_per_second"].is_null(), "{own:#}");

@@ -16,7 +16,7 @@ crate::statements! {
         "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, retry_of, retried_by,
            input, on_failure, exclusive, trace, created_by_kind, created_by_id, created_at, updated_at, version, state, waiting_for,
            ending, turned, done, total, deadline_at, terminal, owner, epoch, requested, turn, due_at, parked)
-         select $1, ('0190' || lpad(to_hex(g), 26, '0') || lpad(to_hex($1::bigint), 2, '0'))::uuid, $2, null, $3, $4, $5, null, null, '{}',
+         select $1::smallint, ('0190' || lpad(to_hex(g), 26, '0') || lpad(to_hex($1::smallint::bigint), 2, '0'))::uuid, $2, null, $3, $4, $5, null, null, '{}',
            'rollback', false, '{}', $6, $7, $8, $8, 12, 'succeeded', null, 'succeeded', null, $9, $9, $8, true, null, 1, false, g, null, false
          from generate_series($10::bigint, $11::bigint) g",
         "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, retry_of, retried_by,
@@ -29,7 +29,7 @@ crate::statements! {
     );
     JOURNAL = split(
         "insert into run_journal (bucket, run_id, seq, at, event)
-         select $1, ('0190' || lpad(to_hex(g), 26, '0') || lpad(to_hex($1::bigint), 2, '0'))::uuid, s, $2, $3
+         select $1::smallint, ('0190' || lpad(to_hex(g), 26, '0') || lpad(to_hex($1::smallint::bigint), 2, '0'))::uuid, s, $2, $3
          from generate_series($4::bigint, $5::bigint) g, generate_series(1, $6::bigint) s",
         "insert into run_journal (bucket, run_id, seq, at, event)
          with recursive series(g) as (select $4 union all select g + 1 from series where g < $5),
