@@ -17,13 +17,12 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::ports::{Claim, Runs, Sought, StoreError};
 use crate::{DefinitionId, Registry, WorkerId};
 use attempt::Tasks;
-use batcher::{Batcher, Batches, batcher};
+use batcher::Batcher;
 use executors::Executors;
 use lease::{Kept, Lease};
 pub use options::{AttemptSpan, Options};
@@ -32,7 +31,6 @@ use pauses::Pauses;
 /// Executes the runs of one process.
 pub struct Worker<C: 'static> {
     shared: Arc<Shared<C>>,
-    batches: Batches<C>,
 }
 
 /// What a worker's executors have in common.
@@ -76,30 +74,19 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
         let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let handle = Handle { wake: wake.clone(), fresh: fresh.clone() };
         let (tasks, pauses) = (Tasks::default(), Pauses::default());
-        let (commits, batches) = batcher();
+        let commits = Batcher::new(runs.clone(), options.commits_at_once);
         let shared = Shared { runs, registry, options, tasks, pauses, commits, wake, fresh, draining: CancellationToken::new() };
-        (Self { shared: Arc::new(shared), batches }, handle)
+        (Self { shared: Arc::new(shared) }, handle)
     }
 
     /// Works until `shutdown` fires, then drains: attempts get `drain_for`, then are cancelled; every run is released.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { shared, batches } = self;
-        // It ends with this future: a worker that is dropped commits nothing more.
-        let _committing = AbortOnDropHandle::new(tokio::spawn(batches.run(shared.runs.clone())));
-        let tenant = Tenant { shared };
         while !shutdown.is_cancelled() {
-            let Some(lease) = tenant.register(&shutdown).await else { return };
-            tenant.tenure(lease, &shutdown).await;
+            let Some(lease) = self.register(&shutdown).await else { return };
+            self.tenure(lease, &shutdown).await;
         }
     }
-}
 
-/// A worker under its registrations, one after the other.
-struct Tenant<C: 'static> {
-    shared: Arc<Shared<C>>,
-}
-
-impl<C: Clone + Send + Sync + 'static> Tenant<C> {
     /// Registers under a fresh id, trying until it works.
     async fn register(&self, shutdown: &CancellationToken) -> Option<Lease> {
         let options = &self.shared.options;

@@ -77,6 +77,31 @@ impl Store {
                 Err(error) => return vec![CommitAnswer::Failed(error.into())],
             }
         }
+        let (swift, settled) = match rows::swift(&self.db, batch).await {
+            Ok(swift) => swift,
+            // Whose fault it was is seen the long way.
+            Err(Error::Unfit(_) | Error::Stale(_) | Error::Contended(_) | Error::LockTimeout(_)) => (BTreeSet::new(), HashMap::new()),
+            Err(error) => {
+                let error = StoreError::from(error);
+                return batch.iter().map(|_| CommitAnswer::Failed(error.clone())).collect();
+            }
+        };
+        let told = |at: usize| settled.get(&batch[at].run.0).filter(|_| swift.contains(&at)).copied();
+        let left: Vec<usize> = (0..batch.len()).filter(|at| told(*at).is_none()).collect();
+        let rest: Vec<Commit<Change>> = left.iter().map(|at| batch[*at].clone()).collect();
+        let mut rest = self.commit_long(&rest).await.into_iter();
+        let answer = |at| match told(at) {
+            Some(now) => CommitAnswer::Committed { now, requested: false },
+            None => rest.next().unwrap_or_else(|| unreachable!("a part is answered whole")),
+        };
+        (0..batch.len()).map(answer).collect()
+    }
+
+    /// Whatever the members are: locked first, decided one by one.
+    async fn commit_long(&self, batch: &[Commit<Change>]) -> Vec<CommitAnswer> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
         let mut answers = Vec::with_capacity(batch.len());
         let mut parts = one_of_each(batch);
         while let Some(part) = parts.pop() {

@@ -1,9 +1,10 @@
 //! Group commit: transitions of many runs in one transaction. What queued while one was under way is the next one, so that a
-//! lone run waits for nobody, and many share what a commit costs. No timer gathers anything.
+//! lone run waits for nobody, and many share what a commit costs. No timer gathers anything, and no task stands in between:
+//! whoever finds a place free commits for all who wait.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::ports::{Commit, CommitAnswer, Runs, StoreError};
 
@@ -17,44 +18,50 @@ struct Queued<C> {
 
 /// Where executors hand in their commits.
 pub(crate) struct Batcher<C> {
-    queue: mpsc::UnboundedSender<Queued<C>>,
-}
-
-/// What [`Batcher`] hands on.
-pub(crate) struct Batches<C> {
-    queued: mpsc::UnboundedReceiver<Queued<C>>,
-}
-
-pub(crate) fn batcher<C>() -> (Batcher<C>, Batches<C>) {
-    let (queue, queued) = mpsc::unbounded_channel();
-    (Batcher { queue }, Batches { queued })
+    runs: Arc<dyn Runs<C>>,
+    queue: Mutex<Vec<Queued<C>>>,
+    /// Transactions at once: while one waits for the disk, the next one can be executed.
+    places: Semaphore,
 }
 
 impl<C: Send + 'static> Batcher<C> {
-    /// The store's answer to this commit, whoever shared the transaction.
+    pub fn new(runs: Arc<dyn Runs<C>>, at_once: usize) -> Self {
+        Self { runs, queue: Mutex::default(), places: Semaphore::new(at_once.max(1)) }
+    }
+
+    /// The store's answer to this commit, whoever shared the transaction. Where the one who commits for others is dropped in
+    /// the middle, it is not known what became of theirs.
     pub async fn commit(&self, commit: Commit<C>) -> CommitAnswer {
-        let (answer, answered) = oneshot::channel();
-        // Whether what was under way has happened is not known when the other end goes.
-        let gone = || CommitAnswer::Failed(StoreError::Unknown("the worker has stopped".to_owned()));
-        if self.queue.send(Queued { commit, answer }).is_err() {
-            return gone();
+        let (answer, mut answered) = oneshot::channel();
+        self.lock().push(Queued { commit, answer });
+        let place = tokio::select! {
+            biased;
+            told = &mut answered => return told.unwrap_or_else(|_| gone()),
+            place = self.places.acquire() => place,
+        };
+        // Ours may have been taken along while the place was waited for.
+        let mut taken: Vec<Queued<C>> = {
+            let mut queue = self.lock();
+            let many = queue.len().min(LARGEST);
+            queue.drain(..many).collect()
+        };
+        if !taken.is_empty() {
+            let (commits, answers): (Vec<_>, Vec<_>) = taken.drain(..).map(|q| (q.commit, q.answer)).unzip();
+            let mut told = self.runs.commit(commits).await.into_iter();
+            for answer in answers {
+                // Nobody listens where the executor was dropped.
+                let _ = answer.send(told.next().unwrap_or_else(gone));
+            }
         }
+        drop(place);
         answered.await.unwrap_or_else(|_| gone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Queued<C>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<C: Send + 'static> Batches<C> {
-    /// Commits what is handed in, one batch after the other, until nobody can hand in anything.
-    pub async fn run(mut self, runs: Arc<dyn Runs<C>>) {
-        let mut taken = Vec::new();
-        while self.queued.recv_many(&mut taken, LARGEST).await > 0 {
-            let (commits, answers): (Vec<_>, Vec<_>) = taken.drain(..).map(|q| (q.commit, q.answer)).unzip();
-            let mut told = runs.commit(commits).await.into_iter();
-            for answer in answers {
-                // Nobody listens where the executor was dropped.
-                let _ = answer
-                    .send(told.next().unwrap_or_else(|| CommitAnswer::Failed(StoreError::Unknown("the store did not answer".to_owned()))));
-            }
-        }
-    }
+fn gone() -> CommitAnswer {
+    CommitAnswer::Failed(StoreError::Unknown("who was committing has stopped".to_owned()))
 }

@@ -15,6 +15,8 @@ pub type AttemptSpan = Arc<dyn Fn(&Facts, Launch, &str) -> tracing::Span + Send 
 pub struct Options {
     /// Runs at work at once.
     pub concurrency: usize,
+    /// Transactions of transitions at once, each of many runs.
+    pub commits_at_once: usize,
     pub lease: Duration,
     pub renew_every: Duration,
     /// Behind every hint there is a poll this often, give or take a quarter.
@@ -50,6 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             concurrency: 64,
+            commits_at_once: 1,
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             poll_every: Duration::from_secs(1),
