@@ -3,6 +3,7 @@
 //! One struct per section; a key that nobody knows is refused with its name and place. The reference in
 //! `docs/configuration.md` is made from the same declarations.
 
+mod database_url;
 mod load;
 mod print;
 mod reference;
@@ -12,11 +13,12 @@ mod units;
 
 use serde::{Deserialize, Serialize};
 
+pub use database_url::DatabaseUrl;
 pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Dev, Export, Log, LogFormat, Region, Server, Worker, Workspaces};
+pub use sections::{Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, Pooling, Region, Server, Worker, Workspaces};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -25,6 +27,8 @@ pub use units::Period;
 pub struct Config {
     pub server: Server,
     pub data: Data,
+    pub database: Database,
+    pub issuer: Issuer,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
     pub worker: Worker,
@@ -39,6 +43,8 @@ impl Default for Config {
         Self {
             server: Server::default(),
             data: Data::default(),
+            database: Database::default(),
+            issuer: Issuer::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
             worker: Worker::default(),
@@ -54,6 +60,8 @@ impl Default for Config {
 const SECTIONS: &[&Section] = &[
     &Server::SECTION,
     &Data::SECTION,
+    &Database::SECTION,
+    &Issuer::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,
     &Worker::SECTION,

@@ -4,30 +4,38 @@
 //! one at a time from their first statement on; time is the database's, read once per transaction and bound as a value,
 //! so that no text computes it and tests can move it.
 
+pub(crate) mod about;
 mod columns;
 mod error;
+pub(crate) mod hints;
 mod kept;
-mod migrate;
+mod limits;
+pub(crate) mod migrate;
 mod once;
+mod open;
+pub(crate) mod roles;
+mod scratch;
+pub(crate) mod server;
 mod statement;
 mod value;
 
-use std::path::Path;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use saga::{StoreError, Time};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
+use saga::Time;
+use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
 
 use kept::{Held, Kept};
 
 pub use columns::{Columns, JsonText};
 pub use error::Error;
-pub use migrate::{MigrateError, schema_digest};
+pub use hints::{Hint, Hints};
+pub use limits::{Limit, Measured};
+pub use migrate::{BINARY, MigrateError, migrations, schema_digest};
+pub use open::{Access, Pooler, Waits};
+pub use roles::Granted;
+pub use scratch::Scratch;
 pub use statement::Statement;
 pub use value::{Arguments, Bind, Column, Keys, Row};
 
@@ -40,23 +48,6 @@ crate::statements! {
 
 /// How often a transaction is begun again after a deadlock, a serialization failure or a busy database.
 const TRIES: u32 = 8;
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy)]
-pub struct Waits {
-    /// For a row that another transaction has locked.
-    pub lock: Duration,
-    /// For one statement, waiting for locks included.
-    pub statement: Duration,
-    /// For a connection.
-    pub connection: Duration,
-}
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self { lock: Duration::from_secs(5), statement: Duration::from_secs(30), connection: Duration::from_secs(10) }
-    }
-}
 
 #[derive(Clone)]
 enum Pools {
@@ -72,57 +63,12 @@ enum Pools {
 #[derive(Clone)]
 pub struct Db {
     pools: Pools,
+    session: open::Session,
     /// Microseconds that tests have moved the database's clock by.
     offset: Arc<AtomicI64>,
 }
 
 impl Db {
-    /// Opens or makes the database file at `path`. The caller sees to it that no other process has it open.
-    ///
-    /// # Errors
-    /// The file cannot be opened, made or written.
-    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(256);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
-        let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
-        let readers = pool().max_connections(4).connect_lazy_with(options.read_only(true).create_if_missing(false));
-        Ok(Self { pools: Pools::Sqlite { writer, readers }, offset: Arc::default() })
-    }
-
-    /// Connects to the database that `url` names.
-    ///
-    /// # Errors
-    /// The URL is malformed, or the server cannot be reached.
-    pub async fn open_postgres(url: &str, connections: u32, waits: Waits) -> Result<Self, StoreError> {
-        let millis = |d: Duration| d.as_millis().to_string();
-        let options = PgConnectOptions::from_str(url)
-            // The URL may hold a password, and so may the driver's sentence about it.
-            .map_err(|_| StoreError::Broken("the database URL is malformed".to_owned()))?
-            .application_name("berth")
-            .statement_cache_capacity(256)
-            .options([
-                ("statement_timeout", millis(waits.statement)),
-                ("lock_timeout", millis(waits.lock)),
-                ("idle_in_transaction_session_timeout", millis(waits.statement)),
-                ("timezone", "UTC".to_owned()),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(waits.connection)
-            .connect_with(options)
-            .await
-            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(Self { pools: Pools::Postgres(Kept::new(pool, connections, waits.connection)), offset: Arc::default() })
-    }
-
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
         matches!(self.pools, Pools::Sqlite { .. })
@@ -144,7 +90,7 @@ impl Db {
     /// No connection was to be had.
     pub async fn read(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(kept) => Inner::Postgres(kept.begin("begin transaction isolation level repeatable read read only").await?),
+            Pools::Postgres(kept) => Inner::Postgres(kept.begin(&self.session.read).await?),
             Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
         };
         Ok(self.tx(inner))
@@ -157,14 +103,15 @@ impl Db {
     /// No connection was to be had.
     pub async fn write(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(kept) => Inner::Postgres(kept.begin("begin").await?),
+            Pools::Postgres(kept) => Inner::Postgres(kept.begin(&self.session.write).await?),
             Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
         };
         Ok(self.tx(inner))
     }
 
     fn tx(&self, inner: Inner) -> Tx {
-        Tx { inner, offset: self.offset(), now: None, highest: Rank::Idempotency }
+        let keeps_statements = self.session.keeps_statements;
+        Tx { inner, keeps_statements, offset: self.offset(), now: None, highest: Rank::Idempotency }
     }
 
     /// Runs `once` until it is not refused for contention: deadlocks, serialization failures, a busy database.
@@ -243,6 +190,7 @@ pub enum Rank {
 /// An open transaction; rolled back when dropped.
 pub struct Tx {
     inner: Inner,
+    keeps_statements: bool,
     offset: i64,
     now: Option<Time>,
     highest: Rank,
@@ -310,6 +258,17 @@ impl Tx {
     }
 }
 
+/// A prepared statement whose tables a migration has changed, or that a pooler has lost, would be refused for ever: the
+/// connection forgets all that it has prepared, and the transaction can be begun again.
+async fn forget_stale(on: &mut Held, error: sqlx::Error) -> Error {
+    let is_stale = error.as_database_error().is_some_and(error::is_stale_statement);
+    let error = Error::from(error);
+    if is_stale && let Err(trouble) = on.clear_cached_statements().await {
+        tracing::debug!(%trouble, "prepared statements could not be forgotten");
+    }
+    error
+}
+
 /// A statement with its values, about to be executed.
 pub struct Query<'t> {
     tx: &'t mut Tx,
@@ -326,7 +285,11 @@ macro_rules! run {
         }
         match (&mut $self.tx.inner, $self.arguments) {
             (Inner::Postgres(tx), Arguments::Postgres(values)) => {
-                either!(Postgres, sqlx::query_with($self.statement.postgres, values).$method(&mut **tx).await?)
+                let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
+                match query.$method(&mut **tx).await {
+                    Ok(done) => either!(Postgres, done),
+                    Err(error) => return Err(forget_stale(tx, error).await),
+                }
             }
             (Inner::Sqlite(tx), Arguments::Sqlite(values)) => {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)

@@ -127,6 +127,10 @@ async fn a_file_that_is_no_log_is_not_proven() {
     let said = verified(folder.path(), &cut_off, &[]).await.ended(8);
     assert!(said.err.contains("cut off"), "{said}");
     verified(folder.path(), &["id,seq".to_owned()], &[]).await.ended(8);
+    for other in ["record_type,id", "{\"workspace\":["] {
+        let said = verified(folder.path(), &[other.to_owned()], &[]).await.ended(2);
+        assert!(said.err.contains("--format ndjson"), "{said}");
+    }
     Caller::default().says(&["audit", "verify", "/nowhere/audit.ndjson"]).await.ended(1);
     Caller::default().says(&["audit", "verify", "x", "--expect", "7"]).await.ended(2);
     Caller::default().says(&["audit", "verify", "x", "--workspace", "y"]).await.ended(2);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -51,12 +51,12 @@ impl Kept {
     }
 
     /// Takes a connection and says `begin` on it.
-    pub async fn begin(self: &Arc<Self>, begin: &'static str) -> Result<Held, sqlx::Error> {
+    pub async fn begin(self: &Arc<Self>, begin: &Arc<str>) -> Result<Held, sqlx::Error> {
         let mut place = self.place().await?;
         loop {
             let (mut held, tested) = self.take(place).await?;
             held.in_transaction = true;
-            match sqlx::raw_sql(begin).execute(&mut *held).await {
+            match held.execute(AssertSqlSafe(begin.clone())).await {
                 Ok(_) => return Ok(held),
                 // It died while nobody used it: nothing has happened, another one is taken.
                 Err(sqlx::Error::Io(_) | sqlx::Error::Database(_)) if !tested => place = held.close()?,
@@ -119,7 +119,7 @@ pub(super) struct Held {
 impl Held {
     /// Says how the transaction ends, and gives the connection back.
     pub async fn end(mut self, how: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(how).execute(&mut *self).await?;
+        self.execute(how).await?;
         self.in_transaction = false;
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Drop for Held {
         let kept = self.kept.clone();
         // What was asked and not waited for is answered before: the driver reads such answers away.
         drop(runtime.spawn(async move {
-            let rolled_back = timeout(ROLLBACK, async { sqlx::raw_sql("rollback").execute(&mut *ready.connection).await }).await;
+            let rolled_back = timeout(ROLLBACK, ready.connection.execute("rollback")).await;
             if matches!(rolled_back, Ok(Ok(_))) {
                 kept.give_back(ready, place);
             } else {

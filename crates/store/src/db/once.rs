@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::kept::Kept;
-use super::{Arguments, Bind, Db, Error, Pools, Row, Statement};
+use super::open::Session;
+use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error, forget_stale};
 
 /// A statement with its values, about to be executed outside of any other transaction.
 pub struct Once<'d> {
     kept: &'d Arc<Kept>,
+    session: &'d Session,
     statement: &'static Statement,
     arguments: Arguments,
     failed: Option<String>,
@@ -18,9 +20,13 @@ impl Db {
     #[must_use]
     pub fn once(&self, statement: &'static Statement) -> Option<Once<'_>> {
         match &self.pools {
-            Pools::Postgres(kept) => {
-                Some(Once { kept, statement, arguments: Arguments::Postgres(sqlx::postgres::PgArguments::default()), failed: None })
-            }
+            Pools::Postgres(kept) => Some(Once {
+                kept,
+                session: &self.session,
+                statement,
+                arguments: Arguments::Postgres(sqlx::postgres::PgArguments::default()),
+                failed: None,
+            }),
             Pools::Sqlite { .. } => None,
         }
     }
@@ -42,9 +48,26 @@ impl Once<'_> {
             return Err(Error::Broken(format!("{}: {text}", self.statement.name)));
         }
         let Arguments::Postgres(values) = self.arguments else { return Err(Error::broken("values of one driver for the other")) };
-        let mut held = self.kept.alone().await?;
-        let rows = sqlx::query_with(self.statement.postgres, values).fetch_all(&mut *held).await.map_err(Error::at_commit)?;
-        held.done();
+        let query = sqlx::query_with(self.statement.postgres, values).persistent(self.session.keeps_statements);
+        let rows = if self.session.keeps_statements {
+            let mut held = self.kept.alone().await?;
+            match query.fetch_all(&mut *held).await {
+                Ok(rows) => {
+                    held.done();
+                    rows
+                }
+                Err(error) if error.as_database_error().is_some_and(error::is_stale_statement) => {
+                    return Err(forget_stale(&mut held, error).await);
+                }
+                Err(error) => return Err(Error::at_commit(error)),
+            }
+        } else {
+            // A pooler lets timeouts be told to a transaction only.
+            let mut held = self.kept.begin(&self.session.write).await?;
+            let rows = query.fetch_all(&mut *held).await?;
+            held.end("commit").await.map_err(Error::at_commit)?;
+            rows
+        };
         Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 }

@@ -32,7 +32,7 @@ async fn a_claim_takes_what_is_due_and_known_oldest_first(#[values(Sqlite, Postg
     newer.run.definition = definition(2);
     Workspaces::create(&world.store, newer).await.unwrap();
     let worker = world.worker().await;
-    let of = |limit, versions: &[u32]| Claim { worker, limit, definitions: versions.iter().map(|v| definition(*v)).collect() };
+    let of = |limit, versions: &[u32]| Claim { limit, definitions: versions.iter().map(|v| definition(*v)).collect(), ..claim(worker) };
     assert!(Runs::<Change>::claim(&world.store, &of(0, &[1])).await.unwrap().runs.is_empty());
     assert!(Runs::<Change>::claim(&world.store, &of(9, &[])).await.unwrap().runs.is_empty());
     let claimed = Runs::<Change>::claim(&world.store, &of(1, &[1])).await.unwrap();
