@@ -79,7 +79,7 @@ pgbouncer() {
   if [ ! -x /usr/sbin/pgbouncer ] && [ ! -e /usr/sbin/policy-rc.d ]; then
     printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
     as_root chmod 0755 /usr/sbin/policy-rc.d
-    packages "Install PgBouncer so that /usr/sbin/pgbouncer exists." pgbouncer test -x /usr/sbin/pgbouncer
+    packages "Install PgBouncer so that /usr/sbin/pgbouncer exists." pgbouncer test -x /usr/sbin/pgbouncer || true
     as_root rm /usr/sbin/policy-rc.d
   fi
   packages "Install PgBouncer so that /usr/sbin/pgbouncer exists." pgbouncer test -x /usr/sbin/pgbouncer

@@ -12,3 +12,5 @@ update membership_changes set superseded_at = (
     and n.principal_kind = membership_changes.principal_kind and n.principal_id = membership_changes.principal_id
     and n.ordinal > membership_changes.ordinal);
 create index membership_changes_superseded on membership_changes (superseded_at) where superseded_at is not null;
+
+insert into schema_compatibility (migration, oldest_binary) values (10, '0.1.0');

@@ -256,7 +256,12 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
         }
         Command::Migrate { mut database, runtime_role } => {
             let flags = Overrides { runtime_role, ..database.overrides() };
-            operator::migrate(&settings(database.file, &flags)?, environment)
+            let mut config = settings(database.file, &flags)?;
+            if flags.database_url.is_some() {
+                // Whoever names a database here means that one.
+                config.database.direct_url = flags.database_url;
+            }
+            operator::migrate(&config, environment)
         }
         Command::Bootstrap { mut database, operator } => {
             let flags = database.overrides();

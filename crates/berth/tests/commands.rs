@@ -136,6 +136,26 @@ fn the_password_of_a_database_is_hidden_wherever_its_url_was_given() {
 }
 
 #[test]
+fn the_units_for_systemd_start_commands_that_there_are() {
+    let mut started = Vec::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/systemd")).unwrap() {
+        let unit = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/berth ")).unwrap();
+        let arguments: Vec<&str> = line.split(' ').chain(["--help"]).collect();
+        let said = berth(&arguments, &[]);
+        assert_eq!(said.code, Some(0), "{line}: {}", said.err);
+        started.push(line.rsplit(' ').next().unwrap().to_owned());
+        for (_, setting) in unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once("BERTH_")) {
+            let (name, value) = setting.split_once('=').unwrap();
+            let said = berth(&["config", "check"], &[(&format!("BERTH_{name}"), value)]);
+            assert_eq!(said.code, Some(0), "{setting}: {}", said.err);
+        }
+    }
+    started.sort_unstable();
+    assert_eq!(started, ["serve", "work"]);
+}
+
+#[test]
 fn sagas_are_listed_and_drawn() {
     let said = berth(&["sagas", "list"], &[]);
     assert!(said.out.contains("create-workspace v1") && said.out.contains("create-account v1"), "{}", said.out);

@@ -1,5 +1,6 @@
-//! A PostgreSQL of one test's own, which it may stop in the middle, start again, and give roles, TLS or a pooler. Everything
-//! is written to disk as in production.
+//! A PostgreSQL of one test's own, which it may stop in the middle, start again, and give roles, TLS or a pooler. A commit has
+//! reached the system when it is answered, so that it survives a crash of the server; nothing here crashes the machine, and
+//! waiting for its disk would only make the tests slow.
 //!
 //! As with [`crate::postgres`] a small shell owns it: it carries out the lines that it is told, and stops the server and removes
 //! its folder when the test process is gone.
@@ -161,7 +162,7 @@ impl Cluster {
             },
         );
         self.tell(&format!(
-            "\"$bin/pg_ctl\" -D data -l log -w -t 60 start -o \"-k '$folder' {tls} -c max_connections=100 -c timezone=UTC -c shared_buffers=32MB\""
+            "\"$bin/pg_ctl\" -D data -l log -w -t 60 start -o \"-k '$folder' {tls} -c fsync=off -c max_connections=100 -c timezone=UTC -c shared_buffers=32MB\""
         ));
     }
 

@@ -139,7 +139,7 @@ impl Installation {
         let made = server.request(Method::POST, "/v1/accounts").json(&json!({"name": "Acme"})).send().await.unwrap();
         let (status, made) = answer(made).await;
         assert_eq!(status, 202, "{made}");
-        server.account = made["account_id"].as_str().unwrap().to_owned();
+        made["account_id"].as_str().unwrap().clone_into(&mut server.account);
         let ended = server.ended(made["provisioning_run_id"].as_str().unwrap()).await;
         assert_eq!(ended["state"], "succeeded", "{ended}");
     }

@@ -74,7 +74,7 @@ pub enum MigrateError {
          Run `berth migrate` again, when there is less to do"
     )]
     Locked(String),
-    #[error("the database could not be migrated: {0}")]
+    #[error("its schema can be neither read nor migrated: {0}")]
     Failed(String),
 }
 
