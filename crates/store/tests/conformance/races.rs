@@ -15,6 +15,7 @@ use crate::world::{World, draft, ended, new_workspace};
 
 static FILL_QUOTAS: Statement = Statement::shared("fill quotas", "update account_heads set workspaces_live = workspaces_max");
 static RAISE_EPOCHS: Statement = Statement::shared("raise epochs", "update provisioning_runs set epoch = epoch + 1");
+static LENGTHEN_CHAINS: Statement = Statement::shared("lengthen chains", "update account_heads set audit_seq = audit_seq + 1");
 static MOVE_SLUGS: Statement = Statement::shared("move slugs", "update workspaces set slug = $1");
 pub static LOCK_HEADS: Statement = Statement::split(
     "lock heads",
@@ -119,12 +120,12 @@ async fn an_audit_entry_waits_for_the_one_before_it(#[values(Sqlite, Postgres)] 
     let world = World::new(backend).await;
     let account = world.account(3).await;
     let mut holder = world.test.db.write().await.unwrap();
-    holder.query(&LOCK_HEADS).fetch_all().await.unwrap();
+    holder.query(&LENGTHEN_CHAINS).execute().await.unwrap();
     let store = world.store.clone();
     let task = tokio::spawn(async move { store.append(draft(account, None, "later")).await.unwrap() });
     seen_to_wait(&world, &task).await;
-    holder.rollback().await.unwrap();
-    assert_eq!(task.await.unwrap().seq, 3, "after the account's creation and the end of its run");
+    holder.commit().await.unwrap();
+    assert_eq!(task.await.unwrap().seq, 4, "after the account's creation, the end of its run, and what came meanwhile");
 }
 
 async fn created(tasks: Vec<JoinHandle<Written<CreateWorkspace>>>) -> (usize, Vec<CreateWorkspace>) {
