@@ -211,15 +211,15 @@ impl Store {
     }
 
     async fn standing_of(&self, principals: &[Principal], scopes: &[Uuid]) -> Result<Standing, Error> {
-        let mut tx = self.db.read().await?;
         let mut worst = Standing::Settled;
         for pair in principals.chunks(2) {
             let (one, other) = (pair[0].id, pair[pair.len() - 1].id);
-            let rows = tx.query(&UNSETTLED).bind(one).bind(other).fetch_all().await?;
+            let rows = self.db.ask(&UNSETTLED).bind(one).bind(other).fetch_all().await?;
             if rows.is_empty() {
                 continue;
             }
-            let accounts = tx.query(&ACCOUNTS_OF).bind(Keys::new(scopes.iter().copied())).fetch_all().await?;
+            // A workspace never moves to another account: this need not be of the same moment.
+            let accounts = self.db.ask(&ACCOUNTS_OF).bind(Keys::new(scopes.iter().copied())).fetch_all().await?;
             let accounts = accounts.iter().map(|row| row.get("account_id")).collect::<Result<Vec<Uuid>, _>>()?;
             for row in &rows {
                 let scope: Uuid = row.get("scope_id")?;

@@ -61,6 +61,27 @@ crate::statements! {
              order by id desc limit $6"
         ),
     );
+    // Row, journal and requests that are not journaled yet, in one question.
+    DETAIL = split(
+        concat!(
+            "with r as (", select!("where bucket = $1 and id = $2"), ")
+             select r.*,
+               (select coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'at', (extract(epoch from j.at) * 1000000)::bigint, 'event', j.event)
+                 order by j.seq), '[]') from run_journal j where j.bucket = $1 and j.run_id = $2) as journal,
+               (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
+                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null) as verbs
+             from r"
+        ),
+        concat!(
+            "with r as (", select!("where bucket = $1 and id = $2"), ")
+             select r.*,
+               (select json_group_array(json_object('seq', j.seq, 'at', j.at, 'event', json(j.event)) order by j.seq)
+                from run_journal j where j.bucket = $1 and j.run_id = $2) as journal,
+               (select json_group_array(q.verb order by q.ordinal) from run_requests q
+                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null) as verbs
+             from r"
+        ),
+    );
     VERSIONS = split(
         "select r.id, r.version from provisioning_runs r
          join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.id",
@@ -211,9 +232,28 @@ pub(crate) async fn detail(tx: &mut Tx, id: RunId) -> Result<Option<RunDetail>, 
     Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs }))
 }
 
+/// A record as it is read together with its run.
+#[derive(serde::Deserialize)]
+struct Told {
+    seq: i64,
+    /// Microseconds.
+    at: i64,
+    event: saga::Event,
+}
+
+impl From<Told> for Record {
+    fn from(Told { seq, at, event }: Told) -> Self {
+        Self { seq, at: Time::from_micros(at), event }
+    }
+}
+
 impl Store {
     async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
-        detail(&mut self.db.read().await?, id).await
+        let Some(row) = self.db.ask(&DETAIL).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
+        let journal = row.json::<Vec<Told>>("journal")?.into_iter().map(Record::from).collect();
+        let verbs: Vec<String> = row.json("verbs")?;
+        let verb = |word: &String| words::read(word).ok_or_else(|| Error::broken(format!("a request holds the unknown word {word:?}")));
+        Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs: verbs.iter().map(verb).collect::<Result<_, _>>()? }))
     }
 
     async fn list_runs(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, Error> {

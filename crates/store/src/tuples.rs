@@ -9,22 +9,22 @@ use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relati
 use serde_json::{Value, json};
 
 use crate::Store;
-use crate::db::{Error, Rank, Row, Tx};
+use crate::db::{Columns, Error, Rank, Row, Tx};
 
 crate::statements! {
     REVISION = shared("select revision from relationship_revision where id = 1");
     RAISE = shared("update relationship_revision set revision = revision + 1 where id = 1 returning revision");
     SUBJECTS = split(
         "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from relationships t
-         join jsonb_to_recordset($1) as k(t text, i text, r text) on k.t = t.resource_type and k.i = t.resource_id and k.r = t.relation",
+         where (t.resource_type, t.resource_id, t.relation) in (select * from unnest($1::text[], $2::text[], $3::text[]))",
         "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from json_each($1) k
-         join relationships t on t.resource_type = k.value->>'t' and t.resource_id = k.value->>'i' and t.relation = k.value->>'r'",
+         join relationships t on t.resource_type = k.value->>0 and t.resource_id = k.value->>1 and t.relation = k.value->>2",
     );
     BY_SUBJECT = split(
         "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from relationships t
-         join jsonb_to_recordset($1) as k(t text, i text) on k.t = t.subject_type and k.i = t.subject_id",
+         where (t.subject_type, t.subject_id) in (select * from unnest($1::text[], $2::text[]))",
         "select t.resource_type, t.resource_id, t.relation, t.subject_type, t.subject_id from json_each($1) k
-         join relationships t on t.subject_type = k.value->>'t' and t.subject_id = k.value->>'i'",
+         join relationships t on t.subject_type = k.value->>0 and t.subject_id = k.value->>1",
     );
     MATCHING = shared(
         "select resource_type, resource_id, relation, subject_type, subject_id from relationships
@@ -92,12 +92,9 @@ async fn matching(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Relati
 }
 
 impl Store {
-    async fn tuples_of(&self, statement: &'static crate::db::Statement, keys: Value) -> Result<Vec<Relationship>, PermissionsError> {
-        let read = async {
-            let mut tx = self.db.read().await?;
-            tx.query(statement).bind(keys).fetch_all().await?.iter().map(relationship).collect::<Result<_, _>>()
-        };
-        read.await.map_err(failed)
+    async fn tuples_of(&self, statement: &'static crate::db::Statement, keys: Columns) -> Result<Vec<Relationship>, PermissionsError> {
+        let rows = self.db.ask(statement).bind(keys).fetch_all().await.map_err(failed)?;
+        rows.iter().map(relationship).collect::<Result<_, _>>().map_err(failed)
     }
 
     async fn write_tuples(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<Result<i64, Refused>, Error> {
@@ -148,20 +145,19 @@ impl Store {
 #[async_trait]
 impl Tuples for Store {
     async fn revision(&self) -> Result<i64, PermissionsError> {
-        let read = async {
-            let mut tx = self.db.read().await?;
-            tx.query(&REVISION).fetch_one().await?.get("revision")
-        };
-        read.await.map_err(failed)
+        self.db.ask(&REVISION).fetch_one().await.and_then(|row| row.get("revision")).map_err(failed)
     }
 
     async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError> {
-        let keys = resources.iter().map(|(object, relation)| json!({"t": object.kind, "i": object.id, "r": relation})).collect();
+        let keys = Columns::default()
+            .texts(resources.iter().map(|(object, _)| object.kind.clone()))
+            .texts(resources.iter().map(|(object, _)| object.id.clone()))
+            .texts(resources.iter().map(|(_, relation)| relation.clone()));
         self.tuples_of(&SUBJECTS, keys).await
     }
 
     async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
-        let keys = subjects.iter().map(|object| json!({"t": object.kind, "i": object.id})).collect();
+        let keys = Columns::default().texts(subjects.iter().map(|object| object.kind.clone())).texts(subjects.iter().map(|object| object.id.clone()));
         self.tuples_of(&BY_SUBJECT, keys).await
     }
 

@@ -52,7 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             concurrency: 64,
-            commits_at_once: 1,
+            commits_at_once: 2,
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             poll_every: Duration::from_secs(1),

@@ -32,6 +32,69 @@ impl Db {
     }
 }
 
+/// A statement that only reads, with its values: what it sees is one moment, without a transaction around it.
+pub struct Ask<'d> {
+    db: &'d Db,
+    statement: &'static Statement,
+    arguments: Arguments,
+    failed: Option<String>,
+}
+
+impl Db {
+    /// Asks one question, in one round trip.
+    #[must_use]
+    pub fn ask(&self, statement: &'static Statement) -> Ask<'_> {
+        let arguments = match &self.pools {
+            Pools::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
+            Pools::Sqlite { .. } => Arguments::Sqlite(sqlx::sqlite::SqliteArguments::default()),
+        };
+        Ask { db: self, statement, arguments, failed: None }
+    }
+}
+
+impl Ask<'_> {
+    #[must_use]
+    pub fn bind(mut self, value: impl Bind) -> Self {
+        if let Err(error) = value.add(&mut self.arguments) {
+            self.failed.get_or_insert(error.to_string());
+        }
+        self
+    }
+
+    /// # Errors
+    /// As sorted by [`Error`].
+    pub async fn fetch_all(self) -> Result<Vec<Row>, Error> {
+        let Self { db, statement, arguments, failed } = self;
+        match (&db.pools, arguments) {
+            (Pools::Postgres(kept), arguments @ Arguments::Postgres(_)) => {
+                // It changed nothing, so that nothing about it can be unknown.
+                let once = Once { kept, session: &db.session, statement, arguments, failed };
+                once.fetch_all().await.map_err(|error| if let Error::Unknown(text) = error { Error::Unavailable(text) } else { error })
+            }
+            (Pools::Sqlite { readers, .. }, Arguments::Sqlite(values)) => {
+                if let Some(text) = failed {
+                    return Err(Error::Broken(format!("{}: {text}", statement.name)));
+                }
+                let rows = sqlx::query_with(statement.sqlite, values).fetch_all(readers).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            _ => Err(Error::broken("values of one driver for the other")),
+        }
+    }
+
+    /// # Errors
+    /// As [`Ask::fetch_all`].
+    pub async fn fetch_optional(self) -> Result<Option<Row>, Error> {
+        Ok(self.fetch_all().await?.into_iter().next())
+    }
+
+    /// # Errors
+    /// As [`Ask::fetch_all`]; and if there is no row.
+    pub async fn fetch_one(self) -> Result<Row, Error> {
+        self.fetch_optional().await?.ok_or_else(|| Error::broken("a row was expected"))
+    }
+}
+
 impl Once<'_> {
     #[must_use]
     pub fn bind(mut self, value: impl Bind) -> Self {

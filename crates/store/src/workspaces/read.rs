@@ -254,6 +254,12 @@ pub(crate) async fn backend_workspaces_of(tx: &mut Tx, workspace: Uuid) -> Resul
 
 impl Store {
     pub(super) async fn workspace(&self, id: Uuid) -> Result<Option<Workspace>, Error> {
+        let Some(row) = self.db.ask(&GET).bind(bucket(id)).bind(id).fetch_optional().await? else { return Ok(None) };
+        let found = workspace(&row)?;
+        if found.freeze_revision == 0 {
+            return Ok(Some(found));
+        }
+        // Row and freezes are of one moment.
         workspace_of(&mut self.db.read().await?, id).await
     }
 
