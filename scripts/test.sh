@@ -22,7 +22,7 @@ cargo deny --log-level error check licenses bans sources
 say "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-scripts/with-postgres.sh cargo nextest run --workspace --no-fail-fast 2>&1 | tee "$log"
+scripts/with-postgres.sh scripts/with-spicedb.sh cargo nextest run --workspace --no-fail-fast 2>&1 | tee "$log"
 if git grep -qE '^ *//[/!] ```' -- 'crates/*.rs'; then
   cargo test --workspace --doc --quiet
 fi

@@ -1,6 +1,7 @@
-//! Permission systems: the embedded evaluator, and the schema that it shares with SpiceDB.
+//! Permission systems: the embedded evaluator, SpiceDB, and the schema that both have.
 
 mod embedded;
 mod schema;
+pub mod spicedb;
 
 pub use embedded::Embedded;

@@ -66,6 +66,16 @@ impl Database {
     }
 }
 
+impl Database {
+    /// One without tables.
+    pub(crate) async fn empty() -> Self {
+        let server = tokio::task::spawn_blocking(server).await.expect("the server starts");
+        let name = format!("t_{}", Uuid::now_v7().simple());
+        psql(server, &format!("create database {name}"));
+        Self { url: server.database(&name), name }
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         if let Some(server) = SERVER.get() {

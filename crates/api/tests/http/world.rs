@@ -14,7 +14,7 @@ use axum::extract::ConnectInfo;
 use domain::audit::{Draft, Entry};
 use domain::berth::{Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
-use domain::permissions::{Object, Permissions, Relationship, Update};
+use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::ports::{Ids, Wake};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::{HeaderMap, Request, StatusCode};
@@ -179,7 +179,7 @@ impl World {
 
     pub async fn relate(&self, object: Object, relation: &str, principal: Principal) {
         let tuple = Relationship::new(object, relation, principal.into());
-        self.berth.permissions.write(&[Update::Touch(tuple)], &[]).await.unwrap();
+        self.berth.permissions.write(&[Update::Touch(tuple)], &[], &Cause::Hand("test")).await.unwrap();
     }
 
     /// Membership row and relationship, as `berth dev token` makes them.

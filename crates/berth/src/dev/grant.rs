@@ -8,12 +8,15 @@ use api::Issuer;
 use domain::audit::Draft;
 use domain::ids::PLATFORM;
 use domain::model::{AccountStatus, Role, Scope, ScopeRef, StoredPrincipal, WorkspaceStatus};
-use domain::permissions::{Object, Relationship, Update};
+use domain::permissions::{Cause, Object, Relationship, Update};
 use domain::{Berth, Error, PrincipalKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+
+/// What the permission system is told of why.
+const CAUSE: Cause = Cause::Hand("berth dev token");
 
 /// What is asked for, as it goes to the process that holds the folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,7 +105,7 @@ async fn on_platform(berth: &Berth, principal: &StoredPrincipal, role: &str) -> 
     berth.audit.append(draft).await.map_err(away)?;
     let tuple = |relation: &str| Relationship::new(Object::platform(), relation, principal.principal.into());
     let updates: Vec<Update> = ROLES.iter().map(|r| if *r == role { Update::Touch(tuple(r)) } else { Update::Delete(tuple(r)) }).collect();
-    berth.permissions.write(&updates, &[]).await.map_err(away)?;
+    berth.permissions.write(&updates, &[], &CAUSE).await.map_err(away)?;
     Ok(())
 }
 
@@ -117,7 +120,7 @@ async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope:
             return Err(Failure::new("an owner is a user; give the service account the role admin"));
         }
         let home = Relationship::new(principal.principal.into(), "account", Object::account(account));
-        berth.permissions.write(&[Update::Touch(home)], &[]).await.map_err(away)?;
+        berth.permissions.write(&[Update::Touch(home)], &[], &CAUSE).await.map_err(away)?;
     }
     let workspace = (scope == Scope::Workspace).then_some(id);
     let draft = Draft::by_berth(&*berth.ids, account, workspace, &format!("{}.grant", scope.as_str()))

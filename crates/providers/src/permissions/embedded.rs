@@ -10,7 +10,9 @@ mod validate;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Tuples, Update};
+use domain::permissions::{
+    Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Tuples, Update,
+};
 
 use evaluate::Reading;
 
@@ -69,7 +71,7 @@ impl Permissions for Embedded {
         Err(restless())
     }
 
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
         validate::write(updates, preconditions)?;
         self.tuples.write(updates, preconditions).await.map(|revision| revision.to_string())
     }
@@ -98,5 +100,9 @@ impl Permissions for Embedded {
             }
         }
         Err(restless())
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        self.tuples.revision().await.map(drop)
     }
 }

@@ -5,7 +5,7 @@ use domain::berth::Reply;
 use domain::change::Subject;
 use domain::ids::{self, bucket};
 use domain::model::{FreezeMode, FreezeSource, TenancyModel};
-use domain::permissions::{Filter, Object, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Filter, Object, Precondition, Relationship, Update};
 use domain::steps::input::{CreateWorkspaceInput, PurgeWorkspaceInput};
 use domain::workspaces::status;
 use domain::{accounts, workspaces};
@@ -90,7 +90,7 @@ impl Stage {
                 subject: Some(Object::new("saga", there.made_by)),
             };
             let unless_purged = [Precondition::MustNotMatch(seal)];
-            self.permissions.write(&[Update::Touch(viewer)], &unless_purged).await.map_err(|e| e.to_string())?;
+            self.permissions.write(&[Update::Touch(viewer)], &unless_purged, &Cause::Hand("drill")).await.map_err(|e| e.to_string())?;
             let frozen = self.set_freeze(&there, FreezeSource::Platform, true).await?;
             self.run_clean(&frozen).await?;
         }
