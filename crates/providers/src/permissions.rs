@@ -3,5 +3,7 @@
 mod embedded;
 mod schema;
 pub mod spicedb;
+#[cfg(test)]
+mod tests;
 
 pub use embedded::Embedded;

@@ -27,6 +27,11 @@ impl Clients {
         PermissionsServiceClient::new(self.0.clone()).max_decoding_message_size(ANSWER_MAX)
     }
 
+    #[cfg(test)]
+    pub fn channel(&self) -> Channel {
+        self.0.clone()
+    }
+
     pub fn schema(&mut self) -> SchemaServiceClient<Channel> {
         SchemaServiceClient::new(self.0.clone())
     }

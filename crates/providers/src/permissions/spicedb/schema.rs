@@ -158,7 +158,11 @@ impl SpiceDb {
         if !holding.is_empty() {
             return Err(SchemaError::HoldsData(holding));
         }
-        let request = v1::WriteSchemaRequest { schema: SCHEMA.to_owned() };
+        self.write_schema_text(SCHEMA.to_owned()).await.map(|()| differences)
+    }
+
+    pub(in crate::permissions) async fn write_schema_text(&self, schema: String) -> Result<(), SchemaError> {
+        let request = v1::WriteSchemaRequest { schema };
         let written = self
             .caller
             .call(&self.write, Retry::Harmlessly, request, |mut to, request| async move {
@@ -166,7 +170,7 @@ impl SpiceDb {
             })
             .await;
         match written {
-            Ok(_) => Ok(differences),
+            Ok(_) => Ok(()),
             // A relationship came between the look and the write: SpiceDB looks once more, in the write's transaction.
             Err(failed) if failed.status.code() == Code::InvalidArgument => {
                 Err(SchemaError::HoldsData(vec![failed.status.message().to_owned()]))
