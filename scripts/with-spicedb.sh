@@ -11,6 +11,7 @@ spicedb=$(cd "$(dirname "$0")/.." && pwd)/target/tools/spicedb-1.56.1/spicedb
 folder=$(mktemp -d /tmp/berth-spicedb.XXXXXX)
 finish() {
   kill -9 "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true # so that the shell does not tell of it
   rm -rf "$folder"
 }
 trap finish EXIT
@@ -19,14 +20,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 "$spicedb" serve-testing --grpc-network unix --grpc-addr "$folder/socket" --readonly-grpc-enabled=false --skip-release-check \
-  --log-format json </dev/null >"$folder/log" 2>&1 &
+  --log-level warn --log-format json </dev/null >"$folder/log" 2>&1 &
 pid=$!
 for _ in $(seq 600); do
-  grep -q 'grpc server started serving' "$folder/log" && break
+  [ -S "$folder/socket" ] && break
   kill -0 "$pid" 2>/dev/null || break
   sleep 0.1
 done
-grep -q 'grpc server started serving' "$folder/log" || { cat "$folder/log" >&2; exit 1; }
+[ -S "$folder/socket" ] || { cat "$folder/log" >&2; exit 1; }
 
 export BERTH_TEST_SPICEDB_ENDPOINT="unix:$folder/socket"
 "$@"

@@ -29,7 +29,7 @@ pid=$!
 finish() { kill -9 "$pid" 2>/dev/null; rm -rf "$folder"; }
 trap finish EXIT
 tries=0
-until grep -q 'grpc server started serving' "$folder/log"; do
+until [ -S "$folder/socket" ] || grep -q 'grpc server started serving' "$folder/log"; do
   tries=$((tries + 1))
   if ! kill -0 "$pid" 2>/dev/null || [ "$tries" -gt 1200 ]; then cat "$folder/log"; exit 1; fi
   sleep 0.05
@@ -48,7 +48,7 @@ pub fn shared() -> &'static str {
         Err(_) => {
             let folder = folder();
             let (address, endpoint) = socket(&folder);
-            let arguments = [vec!["serve-testing".to_owned(), "--readonly-grpc-enabled=false".to_owned()], address].concat();
+            let arguments = [["serve-testing", "--readonly-grpc-enabled=false", "--log-level=warn"].map(str::to_owned).to_vec(), address].concat();
             let server = SpiceDb::started(folder, endpoint.clone(), arguments, None);
             (endpoint, Some(server))
         }
@@ -79,6 +79,16 @@ impl SpiceDb {
         let folder = folder();
         let (address, endpoint) = socket(&folder);
         let arguments = [serve(keys), address, vec!["--datastore-engine=memory".to_owned()]].concat();
+        Self::started(folder, endpoint, arguments, None)
+    }
+
+    /// With a store in memory, ending every connection after this many milliseconds.
+    #[must_use]
+    pub fn restless(keys: &[&str], milliseconds: u32) -> Self {
+        let folder = folder();
+        let (address, endpoint) = socket(&folder);
+        let age = format!("--grpc-max-conn-age={milliseconds}ms");
+        let arguments = [serve(keys), address, vec!["--datastore-engine=memory".to_owned(), age]].concat();
         Self::started(folder, endpoint, arguments, None)
     }
 

@@ -337,12 +337,12 @@ async fn late_copies_of_what_was_told_change_nothing() {
     let told = cast.system.told.lock().unwrap().clone();
     assert_eq!(told.len(), 5, "four changes, one of them twice");
     for (updates, preconditions) in told.iter().chain(told.iter().rev()) {
-        let _refused = cast.system.inner.write(updates, preconditions).await;
+        let _refused = cast.system.inner.write(updates, preconditions, &Cause::Hand("late")).await;
         assert_eq!(cast.relations().await, ["member"]);
     }
     cast.remove(&cast.workspace, &cast.bob).await;
     for (updates, preconditions) in told.iter().chain(told.iter().rev()) {
-        let refused = cast.system.inner.write(updates, preconditions).await;
+        let refused = cast.system.inner.write(updates, preconditions, &Cause::Hand("late")).await;
         assert_eq!(refused, Err(PermissionsError::PreconditionFailed { index: 0 }));
     }
     assert_eq!(cast.relations().await, Vec::<String>::new());

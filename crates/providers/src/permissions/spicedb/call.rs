@@ -126,6 +126,7 @@ impl Caller {
             let fate = fault::fate(&status);
             let again = match fate {
                 Fate::KeyRefused => !std::mem::replace(&mut refused_key, true) && self.key.reread().await,
+                Fate::Passed => true,
                 Fate::NotDone => self.budget.take(),
                 Fate::Unsure { again } => again && self.budget.take(),
                 Fate::Final => false,
@@ -135,7 +136,7 @@ impl Caller {
                 return Err(Failed { status, unsure: unsure && retry == Retry::Harmlessly });
             }
             unsure |= matches!(fate, Fate::Unsure { .. });
-            tracing::debug!(code = ?status.code(), message = status.message(), "SpiceDB is asked again");
+            tracing::debug!(code = ?status.code(), message = status.message(), ?fate, "SpiceDB is asked again");
             tokio::time::sleep(pause).await;
             back_off = (back_off * 2).min(LAST_BACK_OFF);
         }

@@ -15,6 +15,8 @@ use super::call::Failed;
 pub(super) enum Fate {
     /// It had none, and another may succeed.
     NotDone,
+    /// The connection was ended before it: no server has it on its hands, and there is nothing to be spared.
+    Passed,
     /// It may have had its effect.
     Unsure {
         again: bool,
@@ -31,21 +33,33 @@ fn reason(status: &Status) -> Option<String> {
     status.get_details_error_info().map(|info| info.reason)
 }
 
-/// Whether the call cannot have reached a server.
-fn never_connected(status: &Status) -> bool {
+/// Where no server can have looked at the call: nobody listened, or the connection was ended first. SpiceDB ends each after half
+/// a minute, in passing: a call that meets this must be no more than a call that is made again.
+fn never_arrived(status: &Status) -> Option<Fate> {
     let mut cause = status.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+            if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) {
+                return Some(Fate::NotDone);
+            }
+        } else if let Some(error) = error.downcast_ref::<h2::Error>() {
+            // Of a stream that the server's farewell says it did not see.
+            if error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+                return Some(Fate::Passed);
+            }
+        } else if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return Some(Fate::Passed);
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 pub(super) fn fate(status: &Status) -> Fate {
+    if let Some(fate) = never_arrived(status) {
+        return fate;
+    }
     match status.code() {
-        Code::Unavailable if never_connected(status) => Fate::NotDone,
         Code::ResourceExhausted if reason(status).as_deref() == Some(TOO_DEEP) => Fate::Final,
         Code::ResourceExhausted | Code::Aborted => Fate::NotDone,
         // tonic calls its own timeout `Cancelled`.
@@ -64,7 +78,7 @@ fn told(status: &Status) -> String {
 
 pub(super) fn of_read(status: &Status) -> PermissionsError {
     match fate(status) {
-        Fate::NotDone | Fate::Unsure { .. } => PermissionsError::Unavailable(told(status)),
+        Fate::NotDone | Fate::Passed | Fate::Unsure { .. } => PermissionsError::Unavailable(told(status)),
         Fate::KeyRefused => PermissionsError::Unavailable(format!("SpiceDB refuses the key: {}", told(status))),
         Fate::Final => PermissionsError::Invalid(told(status)),
     }
@@ -75,7 +89,7 @@ pub(super) fn of_write(failed: &Failed, sent: &[v1::Precondition]) -> Permission
     let status = &failed.status;
     let refused = match (fate(status), status.code()) {
         (Fate::Unsure { .. }, _) => return PermissionsError::Unknown(told(status)),
-        (Fate::NotDone | Fate::KeyRefused, _) => of_read(status),
+        (Fate::NotDone | Fate::Passed | Fate::KeyRefused, _) => of_read(status),
         (Fate::Final, Code::AlreadyExists) => PermissionsError::AlreadyExists,
         (Fate::Final, Code::FailedPrecondition) if reason(status).as_deref() == Some(PRECONDITION) => {
             match sent.iter().position(|precondition| is_named(status, precondition)) {

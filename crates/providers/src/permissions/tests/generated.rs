@@ -60,15 +60,21 @@ impl Universe {
 
     /// Something that is asked: any permission or relation of any object, for anything.
     fn question(&mut self) -> String {
+        let of_all = self.questions();
+        of_all.choose(&mut self.0).unwrap().clone()
+    }
+
+    /// The same of every object of its kind.
+    fn questions(&mut self) -> Vec<String> {
         loop {
             let kind = &SCHEMA[self.0.random_range(0..SCHEMA.len())];
             let names: Vec<_> = kind.relations.iter().map(|r| r.name).chain(kind.permissions.iter().map(|p| p.name)).collect();
             if names.is_empty() {
                 continue;
             }
-            let (resource, name) = (self.object(kind.name), self.one(&names));
-            let subject = if self.chance(80) { self.object("user") } else { self.anything() };
-            return format!("{resource}#{name}@{subject}");
+            let name = self.one(&names);
+            let subject = if self.chance(60) { self.object("user") } else { self.anything() };
+            return ids(kind.name).iter().map(|id| format!("{}:{id}#{name}@{subject}", kind.name)).collect();
         }
     }
 
@@ -89,9 +95,14 @@ impl Universe {
 
     /// A tuple with a relation that is a permission, or a subject that may not stand there.
     fn forbidden(&mut self) -> String {
-        let relation = self.one(&["read", "membership", "owner", "account", "sealed"]);
-        let subject = self.one(&["saga", "environment", "platform"]);
-        let subject = if relation == "sealed" { "user" } else { subject };
+        let (relation, subject) = self.one(&[
+            ("read", "user"),
+            ("membership", "user"),
+            ("owner", "service_account"),
+            ("owner", "account"),
+            ("account", "platform"),
+            ("sealed", "user"),
+        ]);
         format!("{}#{relation}@{}", self.object("workspace"), self.object(subject))
     }
 
@@ -108,8 +119,8 @@ impl Universe {
 
     fn update(&mut self) -> String {
         let tuple = match self.0.random_range(0..100) {
-            0..2 => self.forbidden(),
-            2..4 => {
+            0..5 => self.forbidden(),
+            5..7 => {
                 let tuple = self.tuple();
                 self.spoilt(&tuple)
             }
@@ -133,6 +144,12 @@ impl Universe {
             })
             .collect();
         Act::Write(updates, preconditions)
+    }
+
+    /// What a seal may not give: a run is nobody.
+    fn of_a_seal(&mut self) -> String {
+        let kind = self.one(&["workspace", "account"]);
+        format!("{}#{}@{}", self.object(kind), self.one(&["read", "administer"]), self.object("saga"))
     }
 
     fn lookup(&mut self) -> Act {
@@ -163,7 +180,12 @@ pub fn script(seed: u64, size: Size) -> Vec<Act> {
     for _ in 0..size.rounds {
         script.extend((0..size.writes).map(|_| universe.write()));
         script.push(Act::Read(universe.filter()));
-        script.push(Act::Check((0..size.checks).map(|_| universe.question()).collect()));
+        let mut checks = Vec::with_capacity(size.checks);
+        while checks.len() < size.checks {
+            checks.extend(universe.questions());
+            checks.push(universe.of_a_seal());
+        }
+        script.push(Act::Check(checks));
         let (sound, question) = (universe.question(), universe.question());
         script.push(Act::Check(vec![sound, universe.spoilt(&question)]));
         script.extend((0..size.lookups).map(|_| universe.lookup()));
