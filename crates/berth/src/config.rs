@@ -6,6 +6,7 @@
 mod load;
 mod print;
 mod reference;
+mod secret;
 mod section;
 mod sections;
 mod units;
@@ -16,7 +17,7 @@ pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Dev, Export, Log, LogFormat, Region, Server, Worker, Workspaces};
+pub use sections::{Accounts, Data, Dev, Export, Log, LogFormat, PermissionSystem, Permissions, Region, Server, Worker, Workspaces};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -25,6 +26,7 @@ pub use units::Period;
 pub struct Config {
     pub server: Server,
     pub data: Data,
+    pub permissions: Permissions,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
     pub worker: Worker,
@@ -39,6 +41,7 @@ impl Default for Config {
         Self {
             server: Server::default(),
             data: Data::default(),
+            permissions: Permissions::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
             worker: Worker::default(),
@@ -54,6 +57,7 @@ impl Default for Config {
 const SECTIONS: &[&Section] = &[
     &Server::SECTION,
     &Data::SECTION,
+    &Permissions::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,
     &Worker::SECTION,

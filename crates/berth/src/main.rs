@@ -7,6 +7,7 @@ mod data_folder;
 mod dev;
 mod failure;
 mod ids;
+mod permissions;
 mod sagas;
 mod telemetry;
 
@@ -53,6 +54,13 @@ enum Command {
     /// Shows and checks saga definitions.
     #[command(subcommand)]
     Sagas(SagasCommand),
+    /// What concerns the permission system: the schema in SpiceDB.
+    Permissions {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(subcommand)]
+        command: permissions::Command,
+    },
 }
 
 #[derive(Args)]
@@ -152,6 +160,9 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             print(&config::check(&config::load(file(below).as_deref(), environment, &Overrides::default())?, environment))
         }
         Command::Config { command: ConfigCommand::Reference, .. } => print(&config::reference()),
+        Command::Permissions { file: below, command } => {
+            print(&permissions::run(&config::load(file(below).as_deref(), environment, &Overrides::default())?, &command)?)
+        }
         Command::Sagas(SagasCommand::Check { files }) => print(&sagas::check(&files)?),
         Command::Sagas(SagasCommand::List { names }) => print(&sagas::list(names)?),
         Command::Sagas(SagasCommand::Show { name, format }) => print(&sagas::show(&name, format)?),

@@ -48,8 +48,20 @@ const WHAT: &str = "provisioning run";
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Error> {
+    seen(berth, caller, id, Freshness::Row).await
+}
+
+/// As [`get`], for who is going to follow it.
+///
+/// # Errors
+/// As [`get`].
+pub async fn follow(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Error> {
+    seen(berth, caller, id, Freshness::Full).await
+}
+
+async fn seen(berth: &Berth, caller: &Caller, id: RunId, freshness: Freshness) -> Result<View, Error> {
     let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
-    ground(berth, &detail.run).await?.require_sight(berth, caller, Freshness::Row).await?;
+    ground(berth, &detail.run).await?.require_sight(berth, caller, freshness).await?;
     let now = berth.health.now().await?;
     Ok(view(berth, detail, now))
 }

@@ -48,7 +48,8 @@ pub fn shared() -> &'static str {
         Err(_) => {
             let folder = folder();
             let (address, endpoint) = socket(&folder);
-            let arguments = [["serve-testing", "--readonly-grpc-enabled=false", "--log-level=warn"].map(str::to_owned).to_vec(), address].concat();
+            let arguments =
+                [["serve-testing", "--readonly-grpc-enabled=false", "--log-level=warn"].map(str::to_owned).to_vec(), address].concat();
             let server = SpiceDb::started(folder, endpoint.clone(), arguments, None);
             (endpoint, Some(server))
         }
@@ -130,7 +131,8 @@ impl SpiceDb {
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         let folder = folder();
         let (address, endpoint) = socket(&folder);
-        let few = ["--datastore-conn-pool-read-max-open=4", "--datastore-conn-pool-read-min-open=1", "--datastore-conn-pool-write-max-open=4"];
+        let few =
+            ["--datastore-conn-pool-read-max-open=4", "--datastore-conn-pool-read-min-open=1", "--datastore-conn-pool-write-max-open=4"];
         let few = few.into_iter().chain(["--datastore-conn-pool-write-min-open=1"]).map(str::to_owned).collect();
         Self::started(folder, endpoint, [serve(keys), address, store, few].concat(), Some(database))
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use domain::model::ExportFormat;
 use serde::{Deserialize, Serialize};
 
+use super::secret::Secret;
 use super::section::section;
 use super::units::{Period, Size};
 
@@ -34,6 +35,24 @@ section! {
     Data in "data" {
         /// The data folder: made with mode 0700, held by one process at a time.
         dir: PathBuf = PathBuf::from("berth-data"),
+    }
+}
+
+section! {
+    /// Where relationships are kept, and what answers who may do what.
+    Permissions in "permissions" {
+        /// `embedded`: Berth's own database and evaluator, nothing to set up. `spicedb`: a SpiceDB with Berth's schema, which `berth
+        /// permissions schema write` gives it. Relationships are not carried from one to the other.
+        kind: PermissionSystem = PermissionSystem::Embedded,
+        /// Of SpiceDB's gRPC API: `https://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH`.
+        endpoint: Option<String> = None,
+        /// SpiceDB's preshared key. Better use `key_file`.
+        key: Option<Secret> = None,
+        /// A file with the preshared key. It is read again every ten seconds, and when SpiceDB refuses the key: put the new key into it
+        /// while SpiceDB takes both.
+        key_file: Option<PathBuf> = None,
+        /// A file of certificates in PEM that SpiceDB's is checked against, instead of the system's.
+        ca_file: Option<PathBuf> = None,
     }
 }
 
@@ -127,4 +146,11 @@ section! {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PermissionSystem {
+    Embedded,
+    SpiceDb,
 }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use api::Issuer;
 use domain::berth::{Region, Settings};
-use domain::permissions::{Permissions, Tuples};
 use domain::ports::{Backends, Wake};
 use domain::{Berth, Change};
 use providers::backends::{Faulty, Local, Rates};
-use providers::permissions::Embedded;
 use providers::tokens::NoTokens;
 use saga::Registry;
 use saga::worker::{Options, Worker};
@@ -18,7 +16,7 @@ use crate::config::Config;
 use crate::data_folder::{DataFolder, cannot};
 use crate::failure::Failure;
 use crate::ids::{RandomIds, RealTimer, system_time};
-use crate::{sagas, telemetry};
+use crate::{permissions, sagas, telemetry};
 
 const DATABASE: &str = "berth.db";
 const ISSUER_KEY: &str = "issuer.key";
@@ -54,8 +52,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<House, Failure
     let definitions = sagas::definitions(config.dev.sagas.as_deref())?;
     let store = open_store(folder).await?;
     let issuer = Arc::new(issuer(folder)?);
-    let tuples: Arc<dyn Tuples> = Arc::new(store.clone());
-    let permissions: Arc<dyn Permissions> = Arc::new(Embedded::new(tuples));
+    let permissions = permissions::open(config, &store).await?;
     let backends: Arc<dyn Backends> = backends(config, folder)?;
 
     let steps = domain::steps::all(&domain::steps::Outside {

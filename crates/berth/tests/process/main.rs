@@ -10,6 +10,7 @@ mod hostile;
 mod kill;
 mod server;
 mod shutdown;
+mod spicedb;
 mod tokens;
 mod traces;
 mod walkthrough;

@@ -118,8 +118,7 @@ impl SpiceDb {
         let mut answers = Vec::with_capacity(checks.len());
         let mut consistency = at;
         for chunk in checks.chunks(CHECKS_MAX) {
-            let request =
-                v1::CheckBulkPermissionsRequest { consistency: Some(consistency), items: chunk.to_vec(), with_tracing: false };
+            let request = v1::CheckBulkPermissionsRequest { consistency: Some(consistency), items: chunk.to_vec(), with_tracing: false };
             let response = self
                 .caller
                 .call(&self.read, Retry::Freely, request, |mut to, request| async move {

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::permissions::{
-    Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update,
-};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 
 /// How old the quickest answers are.
 pub const LAG: Duration = Duration::from_secs(5);

@@ -156,8 +156,11 @@ impl<'a> Reading<'a> {
         let mut leading: HashMap<Object, Vec<Relationship>> = HashMap::new();
         while !fresh.is_empty() {
             let round = std::mem::take(&mut fresh);
-            let ask: BTreeSet<Object> =
-                round.iter().filter(|(o, name)| is_followed(self.schema, name) && !leading.contains_key(o)).map(|(o, _)| o.clone()).collect();
+            let ask: BTreeSet<Object> = round
+                .iter()
+                .filter(|(o, name)| is_followed(self.schema, name) && !leading.contains_key(o))
+                .map(|(o, _)| o.clone())
+                .collect();
             let ask: Vec<_> = ask.into_iter().collect();
             leading.extend(ask.iter().map(|o| (o.clone(), Vec::new())));
             for tuple in self.by_subject(&ask).await? {

@@ -39,7 +39,11 @@ impl Clients {
 
 impl Connection {
     pub async fn new(endpoint: &str, ca: Option<&Path>) -> Result<Self, SettingsError> {
-        let wrong = |why: String| SettingsError(format!("`{endpoint}` cannot be SpiceDB's endpoint: {why}. Give http://HOST:PORT, https://HOST:PORT or unix:/PATH"));
+        let wrong = |why: String| {
+            SettingsError(format!(
+                "`{endpoint}` cannot be SpiceDB's endpoint: {why}. Give http://HOST:PORT, https://HOST:PORT or unix:/PATH"
+            ))
+        };
         let is_secure = endpoint.starts_with("https://");
         if !is_secure && !endpoint.starts_with("http://") && !endpoint.starts_with("unix:") {
             return Err(wrong("its scheme is none of these".to_owned()));

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::permissions::Update::Touch;
 use domain::permissions::Relationship;
+use domain::permissions::Update::Touch;
 use prost_types::value::Kind;
 use rstest::rstest;
 use saga::RunId;
@@ -191,10 +191,8 @@ async fn a_transaction_tells_which_attempt_of_which_step_made_it() {
     let told = spicedb
         .caller
         .call(&LIMITS, Retry::Freely, (), |to, request: Request<()>| {
-            let since = v1::WatchRequest {
-                optional_start_cursor: Some(v1::ZedToken { token: first.clone() }),
-                ..v1::WatchRequest::default()
-            };
+            let since =
+                v1::WatchRequest { optional_start_cursor: Some(v1::ZedToken { token: first.clone() }), ..v1::WatchRequest::default() };
             let (metadata, ..) = request.into_parts();
             let request = Request::from_parts(metadata, tonic::Extensions::default(), since);
             async move { to.watch().watch(request).await?.into_inner().message().await }

@@ -83,9 +83,8 @@ pub(super) fn answers(
 }
 
 pub(super) fn filter(filter: &Filter) -> Result<v1::RelationshipFilter, PermissionsError> {
-    let given = |field: &Option<String>, of: fn(&str) -> Result<String, PermissionsError>| {
-        field.as_deref().map_or_else(|| Ok(String::new()), of)
-    };
+    let given =
+        |field: &Option<String>, of: fn(&str) -> Result<String, PermissionsError>| field.as_deref().map_or_else(|| Ok(String::new()), of);
     let of_subject = |subject: &Object| {
         let v1::ObjectReference { object_type, object_id } = object(subject)?;
         Ok(v1::SubjectFilter { subject_type: object_type, optional_subject_id: object_id, optional_relation: None })

@@ -40,7 +40,8 @@ fn with(kind: &str, name: &str, term: Expression) -> Schema {
 
 /// Owners may be service accounts.
 fn lax() -> Schema {
-    let relation = |r: &Relation| Relation { subjects: if r.name == "owner" { &["user", "service_account", "saga"] } else { r.subjects }, ..*r };
+    let relation =
+        |r: &Relation| Relation { subjects: if r.name == "owner" { &["user", "service_account", "saga"] } else { r.subjects }, ..*r };
     let types = SCHEMA.iter().map(|t| Type { relations: t.relations.iter().map(relation).collect::<Vec<_>>().leak(), ..*t });
     Schema(types.collect::<Vec<_>>().leak())
 }

@@ -53,7 +53,8 @@ async fn a_write_is_made_whole_or_not_at_all_and_the_precondition_that_stops_it_
     let system = system.open().await;
     system.write(&[Touch(tuple("workspace:w#sealed@saga:r1"))], &[], &CAUSE).await.unwrap();
     let grant = [Touch(tuple("workspace:w#viewer@user:ann")), Touch(tuple("workspace:w#owner@user:ann"))];
-    let conditions = [Precondition::MustNotMatch(sealed("r2")), Precondition::MustMatch(sealed("r1")), Precondition::MustNotMatch(sealed("r1"))];
+    let conditions =
+        [Precondition::MustNotMatch(sealed("r2")), Precondition::MustMatch(sealed("r1")), Precondition::MustNotMatch(sealed("r1"))];
     assert_eq!(system.write(&grant, &conditions, &CAUSE).await, Err(PermissionsError::PreconditionFailed { index: 2 }));
     assert!(!may(&*system, "workspace:w#read@user:ann").await);
     system.write(&grant, &conditions[..2], &CAUSE).await.unwrap();

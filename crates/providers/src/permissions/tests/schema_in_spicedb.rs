@@ -46,9 +46,19 @@ async fn what_is_missing_or_means_something_else_is_not_ready_and_what_is_more_i
 #[tokio::test]
 async fn what_holds_relationships_is_not_dropped() {
     for (from, to, holding, dropped) in [
-        ("definition user {}", "definition user {}\ndefinition team {\n\trelation head: user\n}", "team:t#head@user:ann", "- definition team"),
+        (
+            "definition user {}",
+            "definition user {}\ndefinition team {\n\trelation head: user\n}",
+            "team:t#head@user:ann",
+            "- definition team",
+        ),
         ("\trelation viewer:", "\trelation guest: user\n\trelation viewer:", "workspace:w#guest@user:ann", "- relation workspace#guest"),
-        ("relation owner: user\n", "relation owner: user | service_account\n", "account:a#owner@service_account:r", "- relation account#owner: service_account"),
+        (
+            "relation owner: user\n",
+            "relation owner: user | service_account\n",
+            "account:a#owner@service_account:r",
+            "- relation account#owner: service_account",
+        ),
     ] {
         let spicedb = spicedb().await;
         spicedb.write_schema_text(SCHEMA.replacen(from, to, 1)).await.unwrap();
