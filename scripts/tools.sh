@@ -56,7 +56,7 @@ oapi_codegen() { # folder
 }
 
 spicedb() { # folder
-  need go "Install Go 1.25 or newer; it builds SpiceDB."
+  need go "Install Go 1.26.6 or newer; it builds SpiceDB."
   GOBIN="$PWD/$1" CGO_ENABLED=0 GOFLAGS=-modcacherw go install "github.com/authzed/spicedb/cmd/spicedb@v1.56.1" >&2
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::housekeeping::deliver_membership_changes;
 use domain::permissions::{Cause, Filter, Object, Permissions, Update};
 use testkit::world::{LAG, Lagging};
 use testkit::{Backend, TestDb};
@@ -50,6 +51,7 @@ async fn what_was_taken_away_is_gone_at_once_wherever_something_is_changed_liste
     lagging.advance(LAG * 100).await;
     // Nobody's role was changed in Berth for so long that nothing but the consistency that is asked for stands in between.
     cast.world.advance(Duration::from_mins(10));
+    deliver_membership_changes(&cast.world.berth).await.unwrap();
     take_everything_away(&cast).await;
 
     let with_a_token: Vec<_> = (0..cast.principals.len()).filter(|column| cast.principals[*column].is_some()).collect();
