@@ -43,16 +43,15 @@ while read -r _; do :; done
 #[expect(clippy::disallowed_methods, reason = "tests are told by the command that runs them which server to use")]
 pub fn shared() -> &'static str {
     static SHARED: OnceLock<(String, Option<SpiceDb>)> = OnceLock::new();
-    let (endpoint, _server) = SHARED.get_or_init(|| match std::env::var("BERTH_TEST_SPICEDB_ENDPOINT") {
-        Ok(endpoint) => (endpoint, None),
-        Err(_) => {
-            let folder = folder();
-            let (address, endpoint) = socket(&folder);
-            let arguments =
-                [["serve-testing", "--readonly-grpc-enabled=false", "--log-level=warn"].map(str::to_owned).to_vec(), address].concat();
-            let server = SpiceDb::started(folder, endpoint.clone(), arguments, None);
-            (endpoint, Some(server))
+    let (endpoint, _server) = SHARED.get_or_init(|| {
+        if let Ok(endpoint) = std::env::var("BERTH_TEST_SPICEDB_ENDPOINT") {
+            return (endpoint, None);
         }
+        let folder = folder();
+        let (address, endpoint) = socket(&folder);
+        let arguments = ["serve-testing", "--readonly-grpc-enabled=false", "--log-level=warn"].map(str::to_owned).to_vec();
+        let server = SpiceDb::started(folder, endpoint.clone(), [arguments, address].concat(), None);
+        (endpoint, Some(server))
     });
     endpoint
 }

@@ -52,8 +52,8 @@ struct Dropped {
     filters: Vec<v1::RelationshipFilter>,
 }
 
-fn subjects(kind: &str) -> Option<v1::SubjectFilter> {
-    Some(v1::SubjectFilter { subject_type: kind.to_owned(), ..v1::SubjectFilter::default() })
+fn subjects(kind: &str) -> v1::SubjectFilter {
+    v1::SubjectFilter { subject_type: kind.to_owned(), ..v1::SubjectFilter::default() }
 }
 
 fn is_missing() -> PermissionsError {
@@ -102,11 +102,11 @@ fn dropped(diff: &Diff) -> Option<Dropped> {
         ..v1::RelationshipFilter::default()
     };
     let filters = match diff {
-        Diff::DefinitionRemoved(d) => vec![of(&d.name, "", None), of("", "", subjects(&d.name))],
+        Diff::DefinitionRemoved(d) => vec![of(&d.name, "", None), of("", "", Some(subjects(&d.name)))],
         Diff::RelationRemoved(r) => vec![of(&r.parent_definition_name, &r.name, None)],
         Diff::RelationSubjectTypeRemoved(c) => {
             let (relation, kind) = (c.relation.as_ref()?, c.changed_subject_type.as_ref()?);
-            vec![of(&relation.parent_definition_name, &relation.name, subjects(&kind.subject_definition_name))]
+            vec![of(&relation.parent_definition_name, &relation.name, Some(subjects(&kind.subject_definition_name)))]
         }
         _ => return None,
     };

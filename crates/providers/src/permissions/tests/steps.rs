@@ -85,12 +85,12 @@ impl World {
             tokens: Arc::new(NoTokens),
         });
         let world = Self { permissions, steps };
-        let account = attempt(0xac, "write-account-relationships", &world.account());
+        let account = attempt(0xac, "write-account-relationships", &World::account());
         assert!(matches!(world.step(&account).run(&account).await, Outcome::Succeeded { .. }));
         world
     }
 
-    fn account(&self) -> CreateAccountInput {
+    fn account() -> CreateAccountInput {
         CreateAccountInput { account_id: ACCOUNT, name: "Acme".to_owned(), creator: creator() }
     }
 
@@ -185,7 +185,7 @@ async fn a_workspace_of_an_account_that_is_not_there_is_not_granted(#[values(Emb
 #[tokio::test]
 async fn an_account_that_is_compensated_takes_no_late_grant(#[values(Embedded, SpiceDb)] system: System) {
     let world = World::new(system).await;
-    let account = attempt(0xac, "write-account-relationships", &world.account());
+    let account = attempt(0xac, "write-account-relationships", &World::account());
     assert!(matches!(world.undo(&account).await, UndoOutcome::Undone { change: Some(_) }));
     assert_eq!(refused(world.run(&account).await), "sealed");
     assert_eq!(refused(world.run(&attempt(1, STEP, &workspace_input())).await), "account_not_ready");
