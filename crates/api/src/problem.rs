@@ -196,23 +196,27 @@ impl Problem {
         self.code
     }
 
-    /// The body as it goes out.
+    /// The body as it goes out: what a person looks for comes first.
+    pub(crate) fn text(&self, request_id: &str) -> String {
+        let mut members: Vec<(&str, Value)> = vec![
+            ("type", self.code.uri().into()),
+            ("title", self.code.title().into()),
+            ("status", self.code.status().as_u16().into()),
+            ("detail", self.detail.clone().into()),
+            ("code", self.code.as_str().into()),
+        ];
+        if !self.errors.is_empty() {
+            members.push(("errors", self.errors.iter().map(|e| json!({"pointer": e.pointer, "detail": e.detail})).collect()));
+        }
+        members.extend(self.members.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        members.push(("request_id", request_id.into()));
+        let members: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name))).collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// The same to be looked into.
     pub(crate) fn body(&self, request_id: &str) -> Value {
-        let errors: Vec<Value> = self.errors.iter().map(|e| json!({"pointer": e.pointer, "detail": e.detail})).collect();
-        let mut body = Map::new();
-        body.insert("type".to_owned(), self.code.uri().into());
-        body.insert("title".to_owned(), self.code.title().into());
-        body.insert("status".to_owned(), self.code.status().as_u16().into());
-        body.insert("detail".to_owned(), self.detail.clone().into());
-        body.insert("code".to_owned(), self.code.as_str().into());
-        if !errors.is_empty() {
-            body.insert("errors".to_owned(), errors.into());
-        }
-        for (name, value) in &self.members {
-            body.insert(name.clone(), value.clone());
-        }
-        body.insert("request_id".to_owned(), request_id.into());
-        Value::Object(body)
+        serde_json::from_str(&self.text(request_id)).unwrap_or_default()
     }
 }
 

@@ -135,7 +135,6 @@ pub struct Filters {
     /// Only workspaces whose name holds this text, whatever the case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", nullable = false, required = false)]
     name_contains: Option<String>,
-    /// Only workspaces that have this label, `key` or `key:value`. May be given several times: all have to be there.
     #[param(schema_with = labels::filters, nullable = false, required = false)]
     label: Option<Vec<String>>,
     /// Only workspaces created after this time.

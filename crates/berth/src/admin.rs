@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use domain::Berth;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
@@ -19,6 +20,10 @@ pub struct Admin {
     pub berth: Berth,
     pub engine: Arc<dyn saga::Runs<domain::Change>>,
     pub metrics: PrometheusHandle,
+    /// Whether the database's role may change audit entries; `None` where there are no roles.
+    pub rewrites_audit: Option<bool>,
+    /// Fires when the process drains: it is not ready any more.
+    pub draining: CancellationToken,
 }
 
 /// Installs the process's metrics recorder; what is measured before is lost.
@@ -76,7 +81,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
             .map(|(id, n)| json!({"saga": id.name, "version": id.version, "digest": id.digest, "runs": n}))
             .collect();
     }
-    let ready = database.is_ok() && permissions.is_ok();
+    if let Some(rewrites) = admin.rewrites_audit {
+        details["audit_log"] = json!(if rewrites { "the database's role may change and remove entries" } else { "append-only" });
+    }
+    let draining = admin.draining.is_cancelled();
+    details["draining"] = json!(draining);
+    let ready = database.is_ok() && permissions.is_ok() && !draining;
     details["ready"] = json!(ready);
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(details)).into_response()
 }

@@ -8,6 +8,7 @@ mod audit;
 mod client;
 mod completions;
 mod confirm;
+mod document;
 mod exit;
 mod labels;
 mod man;
@@ -23,7 +24,7 @@ mod runs;
 mod session;
 mod sse;
 mod stop;
-mod table;
+pub mod table;
 mod waiting;
 mod workspaces;
 
@@ -99,16 +100,24 @@ fn on_runtime(command: &Command, environment: &Environment) -> Result<(), Stop> 
     let result = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+        // The terminal was closed, or the line was cut.
+        let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
         // Whoever is dropped here takes back what it has half done.
         tokio::select! {
             result = dispatch(command, environment) => result,
-            _ = interrupt.recv() => Err(Stop::interrupted()),
-            _ = terminate.recv() => Err(Stop::interrupted()),
+            _ = interrupt.recv() => Err(interrupted(command)),
+            _ = terminate.recv() => Err(interrupted(command)),
+            _ = hangup.recv() => Err(interrupted(command)),
         }
     });
     // A question that is still being asked on the terminal is not waited for.
     runtime.shutdown_background();
     result
+}
+
+/// To be stopped is how following the log ends.
+fn interrupted(command: &Command) -> Stop {
+    if matches!(command, Command::Audit(audit::Command::Follow(_))) { Stop::Told(Exit::Interrupted) } else { Stop::interrupted() }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]

@@ -3,6 +3,7 @@
 //! One struct per section; a key that nobody knows is refused with its name and place. The reference in
 //! `docs/configuration.md` is made from the same declarations.
 
+mod database_url;
 mod load;
 mod print;
 mod reference;
@@ -13,11 +14,15 @@ mod units;
 
 use serde::{Deserialize, Serialize};
 
+pub use database_url::DatabaseUrl;
 pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Dev, Export, Log, LogFormat, PermissionSystem, Permissions, Region, Server, Worker, Workspaces};
+pub use sections::{
+    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Server, Worker,
+    Workspaces,
+};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -26,6 +31,8 @@ pub use units::Period;
 pub struct Config {
     pub server: Server,
     pub data: Data,
+    pub database: Database,
+    pub issuer: Issuer,
     pub permissions: Permissions,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
@@ -41,6 +48,8 @@ impl Default for Config {
         Self {
             server: Server::default(),
             data: Data::default(),
+            database: Database::default(),
+            issuer: Issuer::default(),
             permissions: Permissions::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
@@ -57,6 +66,8 @@ impl Default for Config {
 const SECTIONS: &[&Section] = &[
     &Server::SECTION,
     &Data::SECTION,
+    &Database::SECTION,
+    &Issuer::SECTION,
     &Permissions::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,

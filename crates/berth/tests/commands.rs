@@ -93,6 +93,9 @@ fn a_value_that_does_not_fit_is_refused_with_its_place_and_what_would_do() {
         ("BERTH_DEV__BACKEND_FAIL_RATE", "1.5", "not between 0 and 1"),
         ("BERTH_LOG__FILTER", "a=b=c", "`log.filter`"),
         ("BERTH_LOG__FORMAT", "xml", "`log.format`"),
+        ("BERTH_DATABASE__CONNECTIONS", "3", "`database.connections`"),
+        ("BERTH_DATABASE__LOCK_TIMEOUT", "0s", "`database.lock_timeout`"),
+        ("BERTH_DATABASE__POOLER", "session", "`database.pooler`"),
         ("BERTH_REGIONS", "[]", "at least one"),
         ("BERTH_REGIONS", "[{name=\"eu\", backend=\"snowflake\"}]", "it knows `local`"),
     ] {
@@ -112,6 +115,44 @@ fn credentials_of_the_exporter_are_hidden() {
     assert!(said.out.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"), "{}", said.out);
     assert!(said.out.contains("OTEL_EXPORTER_OTLP_HEADERS=(hidden)"), "{}", said.out);
     assert!(!said.out.contains("hunter2"));
+}
+
+#[test]
+fn the_password_of_a_database_is_hidden_wherever_its_url_was_given() {
+    let url = "postgres://berth:hunter2@db.example.com/berth?sslmode=verify-full";
+    let settings = format!("[database]\nurl = \"{url}\"\ndirect_url = \"{url}\"\n");
+    let file = file(&settings);
+    for said in [
+        berth(&["config", "check"], &[("BERTH_DATABASE__URL", url), ("BERTH_DATABASE__DIRECT_URL", url)]),
+        berth(&["--config", file.path().to_str().unwrap(), "config", "check"], &[]),
+    ] {
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        for key in ["url", "direct_url"] {
+            let line = format!("{key} = \"postgres://berth:(hidden)@db.example.com/berth?sslmode=verify-full\"\n");
+            assert!(said.out.contains(&line), "{}", said.out);
+        }
+        assert!(!said.out.contains("hunter2") && !said.err.contains("hunter2"));
+    }
+}
+
+#[test]
+fn the_units_for_systemd_start_commands_that_there_are() {
+    let mut started = Vec::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/systemd")).unwrap() {
+        let unit = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/berth ")).unwrap();
+        let arguments: Vec<&str> = line.split(' ').chain(["--help"]).collect();
+        let said = berth(&arguments, &[]);
+        assert_eq!(said.code, Some(0), "{line}: {}", said.err);
+        started.push(line.rsplit(' ').next().unwrap().to_owned());
+        for (_, setting) in unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once("BERTH_")) {
+            let (name, value) = setting.split_once('=').unwrap();
+            let said = berth(&["config", "check"], &[(&format!("BERTH_{name}"), value)]);
+            assert_eq!(said.code, Some(0), "{setting}: {}", said.err);
+        }
+    }
+    started.sort_unstable();
+    assert_eq!(started, ["serve", "work"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option
     match berth.accounts.create(new).await?.fresh()? {
         Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
         Reply::Fresh(()) => {
-            berth.wake.wake();
+            berth.wake.new_run();
             Ok(Reply::Fresh(accepted))
         }
     }

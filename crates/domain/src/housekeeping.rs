@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::audit::Draft;
 use crate::members::delivery::{back_off, deliver};
 use crate::permissions::PermissionsError;
@@ -11,10 +13,16 @@ use crate::{Berth, Error};
 
 /// The most workspaces that are looked after at once.
 const WORKSPACES: u32 = 100;
+/// How long a run rests that was to be carried through and was given up: then another takes its place.
+pub const GIVEN_UP_RESTS: Duration = Duration::from_mins(5);
 /// How long what could not be done is left alone.
 const AGAIN_IN: Duration = Duration::from_secs(10);
 /// The most changes of roles that are taken at once.
 const BATCH: u32 = 20;
+/// How long a change of a role is kept that another has taken the place of: for whoever looks into what was told when.
+pub const CHANGES_KEPT: Duration = Duration::from_hours(7 * 24);
+/// The most of them that are forgotten at once.
+const FORGOTTEN: u32 = 500;
 /// How long nobody else takes what one has taken: longer than a batch needs where the permission system answers.
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -30,7 +38,7 @@ pub struct Done {
 /// Something that was not done, and is tried again.
 #[derive(Debug)]
 pub struct Trouble {
-    pub id: uuid::Uuid,
+    pub id: Uuid,
     pub attempts: u32,
     pub error: Error,
 }
@@ -42,44 +50,59 @@ pub struct Trouble {
 /// The database is away.
 pub async fn expire_freezes(berth: &Berth) -> Result<Done, Error> {
     let expired = berth.freezes.expired(WORKSPACES).await?;
-    let is_all = expired.due.len() < usize::try_from(WORKSPACES).unwrap_or(usize::MAX);
-    let mut done = Done { next: if is_all { expired.next } else { Some(Duration::ZERO) }, trouble: Vec::new() };
-    for (account, workspace) in expired.due {
+    let act = |(account, workspace)| async move {
         let audit = Draft::by_berth(&*berth.ids, account, Some(workspace), "workspace.freeze_expired").target("workspace", workspace);
-        match berth.freezes.expire(workspace, audit).await {
-            Ok(true) => berth.wake.wake(),
-            // Lifted or replaced meanwhile.
-            Ok(false) => {}
-            Err(error) => done.trouble.push(Trouble { id: workspace, attempts: 1, error: error.into() }),
-        }
-    }
-    if !done.trouble.is_empty() {
-        done.next = Some(AGAIN_IN);
-    }
-    Ok(done)
+        // False: lifted or replaced meanwhile.
+        Ok(berth.freezes.expire(workspace, audit).await?)
+    };
+    Ok(each(berth, expired.due, |(_, workspace)| *workspace, expired.next, act).await)
 }
 
-/// Begins the purge of deleted workspaces whose time is over. One that a legal or security freeze holds, or that a run is at
-/// work on, waits until it is let go.
+/// Begins to carry out freezes again whose run was given up: while they stand, no login is left open for good.
+///
+/// # Errors
+/// The database is away.
+pub async fn apply_freezes_again(berth: &Berth) -> Result<Done, Error> {
+    let unapplied = berth.freezes.unapplied(WORKSPACES, GIVEN_UP_RESTS).await?;
+    let act = |workspace| async move { Ok(berth.freezes.apply_again(workspace, GIVEN_UP_RESTS).await?) };
+    Ok(each(berth, unapplied.due, |workspace| *workspace, unapplied.next, act).await)
+}
+
+/// Begins the purge of deleted workspaces whose time is over, and begins one again that was given up. One that a legal or
+/// security freeze holds, or that a run is at work on, waits until it is let go.
 ///
 /// # Errors
 /// The database is away.
 pub async fn start_purges(berth: &Berth) -> Result<Done, Error> {
-    let due = berth.deletions.to_purge(WORKSPACES).await?;
-    let is_all = due.due.len() < usize::try_from(WORKSPACES).unwrap_or(usize::MAX);
-    let mut done = Done { next: if is_all { due.next } else { Some(Duration::ZERO) }, trouble: Vec::new() };
-    for workspace in due.due {
-        match start_purge(berth, &workspace).await {
+    let due = berth.deletions.to_purge(WORKSPACES, GIVEN_UP_RESTS).await?;
+    // False: restored or held meanwhile.
+    let act = |workspace| async move { start_purge(berth, &workspace, GIVEN_UP_RESTS).await };
+    Ok(each(berth, due.due, |workspace| workspace.id, due.next, act).await)
+}
+
+/// Does `act` to all that is due, and wakes the worker for what has come of it. There is more at once where there was too much
+/// for one turn, otherwise after `next`, and sooner where something could not be done.
+async fn each<T, F: Future<Output = Result<bool, Error>>>(
+    berth: &Berth,
+    due: Vec<T>,
+    id: fn(&T) -> Uuid,
+    next: Option<Duration>,
+    act: impl Fn(T) -> F,
+) -> Done {
+    let is_all = due.len() < usize::try_from(WORKSPACES).unwrap_or(usize::MAX);
+    let mut done = Done { next: if is_all { next } else { Some(Duration::ZERO) }, trouble: Vec::new() };
+    for item in due {
+        let id = id(&item);
+        match act(item).await {
             Ok(true) => berth.wake.wake(),
-            // Restored or held meanwhile.
             Ok(false) => {}
-            Err(error) => done.trouble.push(Trouble { id: workspace.id, attempts: 1, error }),
+            Err(error) => done.trouble.push(Trouble { id, attempts: 1, error }),
         }
     }
     if !done.trouble.is_empty() {
         done.next = Some(AGAIN_IN);
     }
-    Ok(done)
+    done
 }
 
 /// Tells the permission system of changes of roles that it was not told of when they were made.
@@ -109,4 +132,13 @@ pub async fn deliver_membership_changes(berth: &Berth) -> Result<Done, Error> {
         }
     }
     Ok(done)
+}
+
+/// Forgets changes of roles that nothing refers to any more.
+///
+/// # Errors
+/// The database is away.
+pub async fn forget_membership_changes(berth: &Berth) -> Result<Done, Error> {
+    let forgotten = berth.members.forget(FORGOTTEN, CHANGES_KEPT).await?;
+    Ok(Done { next: (forgotten == u64::from(FORGOTTEN)).then_some(Duration::ZERO), trouble: Vec::new() })
 }

@@ -17,6 +17,7 @@ pub mod names;
 pub mod paging;
 pub mod pauses;
 pub mod permissions;
+pub mod platform;
 pub mod ports;
 pub mod principal;
 pub mod runs;

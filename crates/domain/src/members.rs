@@ -235,7 +235,12 @@ fn unknown(new: &NewMember) -> Error {
         PrincipalKind::ServiceAccount => "service account",
     };
     let (pointer, what) = if new.id.is_some() { ("/id", "id") } else { ("/name", "name") };
-    Error::invalid(pointer, format!("Berth knows no {kind} of this {what}. Who has never been given a token is not known."))
+    Error::invalid(
+        pointer,
+        format!(
+            "Berth knows no {kind} of this {what}: it knows those that a token was made for. With `berth dev`, `berth dev token` makes one."
+        ),
+    )
 }
 
 fn draft(berth: &Berth, caller: &Caller, on: ScopeRef, principal: Principal, action: &str) -> Draft {

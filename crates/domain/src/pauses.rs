@@ -14,6 +14,7 @@ use crate::audit::Draft;
 use crate::names::parse_comment;
 use crate::permissions::Consistency;
 use crate::ports::{NewPause, PauseAnswer};
+use crate::workspaces::status;
 use crate::{Berth, Caller, Error, Principal};
 
 const WHAT: &str = "pause";
@@ -71,6 +72,16 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind.as_str(), self.name)
     }
+}
+
+/// What holds a run back whole when it is paused, whichever of its steps is next.
+///
+/// A freeze is carried out whatever is paused of its account: a pause must leave no login open that a freeze shuts. Who wants
+/// that stopped pauses the saga by its name.
+#[must_use]
+pub fn of_run(account: Uuid, saga: &str) -> Vec<Scope> {
+    let by_account = (saga != status::SAGA).then(|| Scope::new(Kind::Account, account));
+    by_account.into_iter().chain([Scope::new(Kind::Saga, saga)]).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,4 +162,17 @@ async fn known(berth: &Berth, scope: Scope) -> Result<Scope, Error> {
         Kind::Account => berth.accounts.get(scope.account()).await?.is_some(),
     };
     if is_known { Ok(scope) } else { Err(Error::NotFound { what }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accounts_pause_holds_back_all_of_its_runs_but_those_that_carry_freezes_out() {
+        let account = Uuid::from_u128(0xacc0);
+        let scopes = |saga: &str| of_run(account, saga).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(scopes("create-workspace"), [format!("account:{account}"), "saga:create-workspace".to_owned()]);
+        assert_eq!(scopes("apply-freezes"), ["saga:apply-freezes"]);
+    }
 }

@@ -10,6 +10,7 @@ mod if_match;
 mod logins;
 mod members;
 mod pauses;
+mod platform;
 mod timer;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub use if_match::*;
 pub use logins::*;
 pub use members::*;
 pub use pauses::*;
+pub use platform::*;
 pub use timer::*;
 
 /// Makes ids; randomness and time are behind it.
@@ -55,7 +57,13 @@ pub trait Ids: Send + Sync + 'static {
 
 /// Tells this process's worker that a run is due. A hint: losing it costs a poll, nothing else.
 pub trait Wake: Send + Sync + 'static {
+    /// Something may be due, or asked of a run, or paused.
     fn wake(&self);
+
+    /// A new run waits for its first claim, and nothing else has changed: a smaller thing to look for.
+    fn new_run(&self) {
+        self.wake();
+    }
 }
 
 // ---- Accounts, workspaces ------------------------------------------------------------------------------------------
@@ -238,6 +246,8 @@ pub trait Workspaces: Send + Sync + 'static {
         filter: &WorkspaceFilter,
         page: Page,
     ) -> Result<Vec<Workspace>, StoreError>;
+    /// Those of these that a blocking freeze is in force on, in any order.
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError>;
     async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError>;
     async fn backend_workspaces(&self, workspace: Uuid) -> Result<Vec<BackendWorkspace>, StoreError>;
     async fn memberships(&self, scope: Scope, id: Uuid) -> Result<Vec<Membership>, StoreError>;

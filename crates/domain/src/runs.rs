@@ -5,6 +5,9 @@ pub(crate) mod new_run;
 mod retry;
 pub(crate) mod verbs;
 
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
 use saga::journal::Verb;
 use saga::machine::fold;
 use saga::{RunId, RunState, Time};
@@ -15,11 +18,11 @@ use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::model::{Account, AccountStatus, ProvisioningRun, RunDetail};
 use crate::names::parse_comment;
-use crate::paging::{LIMIT_MAX, Listed};
+use crate::paging::{LIMIT_MAX, Listed, Source, fill};
 use crate::permissions::{Check, Consistency, Object, PermissionsError};
 use crate::ports::{NewRequest, Page, RequestAnswer, RunFilter};
 use crate::steps::NEVER_PARKED;
-use crate::workspaces::read::require_sight;
+use crate::workspaces::read::{administered, require_sight};
 use crate::{Berth, Caller, Error, Principal, accounts};
 use verbs::{Folded, Permitted, VERBS, is_operators, word};
 
@@ -102,7 +105,7 @@ async fn ground(berth: &Berth, run: &ProvisioningRun) -> Result<Ground, Error> {
 }
 
 /// Newest first. Without a filter: of all accounts whose workspaces the caller may read and of those that he is about to
-/// have, or all with `platform#read`.
+/// have, or all with `platform#read`. Runs of what a freeze blocks are shown to who administers it, as a read of each would.
 ///
 /// # Errors
 /// `NotFound` or `Forbidden` about the account or workspace of the filter, or an outage.
@@ -121,14 +124,36 @@ pub async fn list(berth: &Berth, caller: &Caller, filter: &RunFilter, page: Page
     if accounts.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Listed { items: Vec::new(), next: None });
     }
-    let limit = page.limit.clamp(1, LIMIT_MAX);
-    // One more than wanted tells whether there is a next page.
-    let mut items = berth.runs.list(accounts.as_deref(), filter, Page { limit: limit + 1, ..page }).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_more = items.len() > wanted;
-    items.truncate(wanted);
-    let next = items.last().filter(|_| is_more).map(|run| run.id.0);
-    Ok(Listed { items, next })
+    fill(&InSight { berth, caller, accounts, filter }, page).await
+}
+
+struct InSight<'a> {
+    berth: &'a Berth,
+    caller: &'a Caller,
+    /// Whose runs they are; `None`: all there are.
+    accounts: Option<Vec<Uuid>>,
+    filter: &'a RunFilter,
+}
+
+#[async_trait]
+impl Source for InSight<'_> {
+    type Row = ProvisioningRun;
+
+    fn key(row: &ProvisioningRun) -> Uuid {
+        row.id.0
+    }
+
+    async fn fetch(&self, page: Page) -> Result<Vec<ProvisioningRun>, Error> {
+        Ok(self.berth.runs.list(self.accounts.as_deref(), self.filter, page).await?)
+    }
+
+    async fn visible(&self, rows: &[ProvisioningRun]) -> Result<Vec<bool>, Error> {
+        let about: BTreeSet<Uuid> = rows.iter().filter_map(|run| run.workspace_id).collect();
+        let blocked = self.berth.workspaces.blocked(&about.into_iter().collect::<Vec<_>>()).await?;
+        let administered = administered(self.berth, self.caller, &blocked).await?;
+        let hidden: BTreeSet<Uuid> = blocked.iter().zip(administered).filter(|(_, has)| !has).map(|(workspace, _)| workspace.id).collect();
+        Ok(rows.iter().map(|run| run.workspace_id.is_none_or(|workspace| !hidden.contains(&workspace))).collect())
+    }
 }
 
 /// What is the account's and not its plain members' to see: its runs, its audit log.

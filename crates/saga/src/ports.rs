@@ -118,16 +118,26 @@ pub struct Claim {
     pub limit: u32,
     /// A worker claims only what it knows.
     pub definitions: Vec<DefinitionId>,
+    /// Runs of these scopes are left to others: this worker has its fill of them.
+    pub without: Vec<String>,
+    pub sought: Sought,
+}
+
+/// What a claim looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// Runs that nobody has claimed yet, lowest turn first: what a hint tells of.
+    New,
+    /// First what is due, orphaned or asked something, oldest first; then what is new.
+    All,
 }
 
 #[derive(Debug, Clone)]
 pub struct Claimed {
     pub now: Time,
     pub runs: Vec<ClaimedRun>,
-    /// When the next run falls due that is not due yet, if one is known.
+    /// When the next run falls due that is not due yet, if one is known; not looked for by [`Sought::New`].
     pub next_due: Option<Time>,
-    /// All there are, sorted by scope.
-    pub pauses: Vec<Pause>,
 }
 
 #[derive(Debug, Clone)]
@@ -138,6 +148,8 @@ pub enum Renewal {
         requested: Vec<RunId>,
         /// All there are, sorted by scope.
         pauses: Vec<Pause>,
+        /// When the first of the other workers is dead, unless it renews its lease before.
+        others_until: Option<Time>,
     },
     /// The lease had ended and somebody noticed: drop all runs, register anew.
     Dead,
@@ -185,6 +197,9 @@ pub enum CommitAnswer {
     Rejected(String),
     /// What this member's change was made from has moved on meanwhile; nothing of it was changed. The step is to run again.
     Stale(String),
+    /// Requests wait to be journaled, and this member, which does not journal them all, starts a forward attempt: one of them
+    /// may forbid it. Nothing of it was changed; the owner reads them and plans again.
+    Requested,
     /// Nothing was changed; or, with `Unknown`, it may have been.
     Failed(StoreError),
 }
@@ -204,7 +219,7 @@ pub trait Runs<C>: Send + Sync + 'static {
     /// Ends a registration: its runs are free at once.
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;
 
-    /// Takes due runs that nobody alive owns, and raises their epochs; tells what is paused.
+    /// Takes runs that nobody alive owns, and raises their epochs. With [`StoreError::Unknown`] some may have been taken.
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError>;
 
     /// Makes runs due that nobody owns and that wait for pauses which are over, spread evenly `over` the time from now;

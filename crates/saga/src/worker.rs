@@ -4,32 +4,35 @@
 //! attempt is over only when its task has returned; a drain leaves every run released.
 
 mod attempt;
+mod batcher;
 mod executor;
+mod executors;
 mod lease;
 mod options;
 mod pauses;
 mod plan;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use crate::ports::{Claim, ClaimedRun, Runs};
-use crate::{DefinitionId, Registry, RunId, WorkerId};
+use crate::ports::{Claim, Runs, Sought, StoreError};
+use crate::{DefinitionId, Registry, WorkerId};
 use attempt::Tasks;
-use executor::Executor;
-use lease::Lease;
+use batcher::{Batcher, Batches, batcher};
+use executors::Executors;
+use lease::{Kept, Lease};
 pub use options::{AttemptSpan, Options};
 use pauses::Pauses;
 
 /// Executes the runs of one process.
 pub struct Worker<C: 'static> {
     shared: Arc<Shared<C>>,
+    batches: Batches<C>,
 }
 
 /// What a worker's executors have in common.
@@ -39,8 +42,11 @@ pub(crate) struct Shared<C: 'static> {
     pub options: Options,
     pub tasks: Tasks,
     pub pauses: Pauses,
+    pub commits: Batcher<C>,
     /// A run may be due, or a request may wait for its owner.
     pub wake: Arc<Notify>,
+    /// There may be a new run.
+    pub fresh: Arc<Notify>,
     /// No attempt starts any more.
     pub draining: CancellationToken,
 }
@@ -49,32 +55,51 @@ pub(crate) struct Shared<C: 'static> {
 #[derive(Clone)]
 pub struct Handle {
     wake: Arc<Notify>,
+    fresh: Arc<Notify>,
 }
 
 impl Handle {
+    /// Something may be due, or asked of a run, or paused.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// A new run waits to be claimed.
+    pub fn new_run(&self) {
+        self.fresh.notify_one();
     }
 }
 
 impl<C: Clone + Send + Sync + 'static> Worker<C> {
     #[must_use]
     pub fn new(runs: Arc<dyn Runs<C>>, registry: Arc<Registry<C>>, options: Options) -> (Self, Handle) {
-        let wake = Arc::new(Notify::new());
-        let handle = Handle { wake: wake.clone() };
+        let (wake, fresh) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let handle = Handle { wake: wake.clone(), fresh: fresh.clone() };
         let (tasks, pauses) = (Tasks::default(), Pauses::default());
-        let shared = Shared { runs, registry, options, tasks, pauses, wake, draining: CancellationToken::new() };
-        (Self { shared: Arc::new(shared) }, handle)
+        let (commits, batches) = batcher();
+        let shared = Shared { runs, registry, options, tasks, pauses, commits, wake, fresh, draining: CancellationToken::new() };
+        (Self { shared: Arc::new(shared), batches }, handle)
     }
 
     /// Works until `shutdown` fires, then drains: attempts get `drain_for`, then are cancelled; every run is released.
     pub async fn run(self, shutdown: CancellationToken) {
+        let Self { shared, batches } = self;
+        // It ends with this future: a worker that is dropped commits nothing more.
+        let _committing = AbortOnDropHandle::new(tokio::spawn(batches.run(shared.runs.clone())));
+        let tenant = Tenant { shared };
         while !shutdown.is_cancelled() {
-            let Some(lease) = self.register(&shutdown).await else { return };
-            self.tenure(lease, &shutdown).await;
+            let Some(lease) = tenant.register(&shutdown).await else { return };
+            tenant.tenure(lease, &shutdown).await;
         }
     }
+}
 
+/// A worker under its registrations, one after the other.
+struct Tenant<C: 'static> {
+    shared: Arc<Shared<C>>,
+}
+
+impl<C: Clone + Send + Sync + 'static> Tenant<C> {
     /// Registers under a fresh id, trying until it works.
     async fn register(&self, shutdown: &CancellationToken) -> Option<Lease> {
         let options = &self.shared.options;
@@ -116,21 +141,48 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
     async fn tenure(&self, lease: Lease, shutdown: &CancellationToken) {
         let shared = &self.shared;
         let (worker, lost) = (lease.worker, lease.lost.clone());
-        let (renew_now, mut requested, renewing) = lease.keep(shared.clone());
+        let Kept { renew_now, mut requested, mut others_until, renewing } = lease.keep(shared.clone());
         let mut executors = Executors::default();
         let mut poll_at = Instant::now();
+        // Nothing is claimed before it is known what is paused.
+        tokio::select! {
+            heard = others_until.changed() => if heard.is_err() { lost.cancel() },
+            () = shutdown.cancelled() => {}
+            () = lost.cancelled() => {}
+        }
+        others_until.mark_changed();
+        // Dead workers are looked for when the first of the others is dead, unless it is heard of before; and now and then.
+        let (mut sweep_at, mut other_dead_at) = (Instant::now(), None);
         loop {
             let has_room = executors.set.len() < shared.options.concurrency;
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = lost.cancelled() => break,
                 () = shared.wake.notified() => {
-                    if !executors.set.is_empty() {
-                        renew_now.notify_one();
-                    }
+                    renew_now.notify_one();
                     poll_at = Instant::now();
                 }
-                () = sleep_until(poll_at), if has_room => poll_at = self.claim(worker, &lost, &mut executors).await,
+                () = shared.fresh.notified(), if has_room => {
+                    if let Some(at) = self.claim(worker, Sought::New, &lost, &mut executors).await {
+                        poll_at = poll_at.min(at);
+                    }
+                }
+                () = sleep_until(poll_at), if has_room => {
+                    let poll = Instant::now() + shared.options.poll_every.mul_f64(0.75 + (shared.options.jitter)() / 2.0);
+                    poll_at = self.claim(worker, Sought::All, &lost, &mut executors).await.map_or(poll, |at| at.min(poll));
+                }
+                () = sleep_until(other_dead_at.map_or(sweep_at, |at| sweep_at.min(at))) => {
+                    sweep_at = Instant::now() + shared.options.sweep_every.mul_f64(0.75 + (shared.options.jitter)() / 2.0);
+                    other_dead_at = None;
+                    if self.bury().await {
+                        poll_at = Instant::now();
+                    }
+                }
+                Ok(()) = others_until.changed() => {
+                    // Not all at once: the first that comes does it for all.
+                    let late = shared.options.lease.mul_f64((shared.options.jitter)() / 20.0);
+                    other_dead_at = others_until.borrow_and_update().map(|until| until + late);
+                }
                 Some(runs) = requested.recv() => executors.notify(&runs),
                 Some(ended) = executors.set.join_next_with_id() => {
                     if !executors.ended(&ended) {
@@ -157,80 +209,44 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
         }
     }
 
-    /// Claims what is due; returns when to ask again.
-    async fn claim(&self, worker: WorkerId, lost: &CancellationToken, executors: &mut Executors) -> Instant {
-        let options = &self.shared.options;
-        let poll = Instant::now() + options.poll_every.mul_f64(0.75 + (options.jitter)() / 2.0);
-        if let Err(error) = self.shared.runs.bury().await {
-            tracing::warn!(%error, "cannot look for dead workers");
+    /// Takes their runs from workers that are dead; answers whether there may be some now.
+    async fn bury(&self) -> bool {
+        match self.shared.runs.bury().await {
+            Ok(buried) => buried > 0,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for dead workers; the next renewal tells of them again");
+                false
+            }
         }
-        let room = u32::try_from(options.concurrency - executors.set.len()).unwrap_or(u32::MAX);
+    }
+
+    /// Claims what there is room for; answers when to ask again before the next poll, if so.
+    async fn claim(&self, worker: WorkerId, sought: Sought, lost: &CancellationToken, executors: &mut Executors) -> Option<Instant> {
+        let options = &self.shared.options;
+        let room = u32::try_from(executors.room(options)).unwrap_or(u32::MAX);
         let asked = Instant::now();
-        let claimed = match self.shared.runs.claim(&Claim { worker, limit: room, definitions: self.known() }).await {
+        let claim = Claim { worker, limit: room, definitions: self.known(), without: executors.saturated(options), sought };
+        let claimed = match self.shared.runs.claim(&claim).await {
             Ok(claimed) => claimed,
+            Err(StoreError::Unknown(error)) => {
+                // Runs may be ours that nobody here works on: they are free again with the registration's end.
+                tracing::warn!(error, "it is not known what was claimed; the worker registers anew");
+                lost.cancel();
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot claim runs; trying again");
-                return poll;
+                return None;
             }
         };
-        self.shared.hear(claimed.pauses);
         let (now, full) = (claimed.now, claimed.runs.len() >= room as usize);
         for run in claimed.runs {
             executors.spawn(&self.shared, run, now, asked, lost);
         }
         if full {
             // There may be more than there was room for; a full house asks again when somebody leaves.
-            return Instant::now();
+            return Some(Instant::now());
         }
-        claimed.next_due.map_or(poll, |due| poll.min(Instant::now() + due.since(now)))
-    }
-}
-
-/// The executors of one registration.
-#[derive(Default)]
-struct Executors {
-    set: JoinSet<RunId>,
-    inboxes: HashMap<RunId, (tokio::task::Id, Arc<Notify>)>,
-}
-
-impl Executors {
-    fn spawn<C: Clone + Send + Sync + 'static>(
-        &mut self,
-        shared: &Arc<Shared<C>>,
-        run: ClaimedRun,
-        now: crate::Time,
-        asked: Instant,
-        lost: &CancellationToken,
-    ) {
-        let id = run.facts.run;
-        let inbox = Arc::new(Notify::new());
-        let Some(executor) = Executor::new(shared.clone(), run, now, asked, lost.clone(), inbox.clone()) else {
-            tracing::error!(run = %id, "claimed a run of a definition that this binary does not know");
-            return;
-        };
-        let task = self.set.spawn(async move {
-            executor.execute().await;
-            id
-        });
-        self.inboxes.insert(id, (task.id(), inbox));
-    }
-
-    fn notify(&self, runs: &[RunId]) {
-        for (_, inbox) in runs.iter().filter_map(|run| self.inboxes.get(run)) {
-            inbox.notify_one();
-        }
-    }
-
-    /// False if the executor itself failed: its run would stay owned, and nobody would work on it.
-    fn ended(&mut self, ended: &Result<(tokio::task::Id, RunId), tokio::task::JoinError>) -> bool {
-        let task = match ended {
-            Ok((task, _)) => *task,
-            Err(error) => error.id(),
-        };
-        self.inboxes.retain(|_, (id, _)| *id != task);
-        if let Err(error) = ended {
-            tracing::error!(%error, "an executor failed; its worker registers anew");
-        }
-        ended.is_ok()
+        claimed.next_due.map(|due| Instant::now() + due.since(now))
     }
 }

@@ -5,61 +5,86 @@ pub(crate) mod search;
 
 use async_trait::async_trait;
 use domain::audit::{Draft, Entry, seal};
-use domain::ids::bucket;
 use domain::ports::{AuditFilter, AuditLog, AuditOf, AuditPage};
-use saga::StoreError;
+use saga::{StoreError, Time};
 
 use crate::Store;
-use crate::db::{Error, Keys, Row, Tx};
+use crate::db::{Columns, Error, Row, Tx};
 use crate::heads::{self, Head};
 
 crate::statements! {
-    INSERT = shared(
+    INSERT = split(
         "insert into audit_entries (bucket, account_id, seq, id, workspace_id, action, occurred_at, hash, entry, outcome, actor_id, run_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         select * from unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[], $8::bytea[],
+           $9::text[], $10::text[], $11::uuid[], $12::uuid[])",
+        "insert into audit_entries (bucket, account_id, seq, id, workspace_id, action, occurred_at, hash, entry, outcome, actor_id, run_id)
+         select value->>0, unhex(value->>1), value->>2, unhex(value->>3), unhex(value->>4), value->>5, value->>6, unhex(value->>7), value->>8,
+           value->>9, unhex(value->>10), unhex(value->>11)
+         from json_each($1)",
     );
     INSERT_TARGETS = split(
         "insert into audit_targets (bucket, account_id, target_id, seq)
-         select $1, $2, k.id, $3 from jsonb_to_recordset($4) as k(bucket smallint, id uuid) on conflict do nothing",
+         select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[]) on conflict do nothing",
         "insert or ignore into audit_targets (bucket, account_id, target_id, seq)
-         select $1, $2, unhex(k.value ->> 'id'), $3 from json_each($4) k",
+         select value->>0, unhex(value->>1), unhex(value->>2), value->>3 from json_each($1)",
     );
+}
+
+/// An entry in its place in the chain, to be inserted in the transaction that saves the head.
+pub(crate) struct Sealed {
+    entry: Entry,
+    hash: [u8; 32],
+    seq: i64,
+    at: Time,
+}
+
+/// Puts `draft` at the end of the chain whose head is locked; the caller inserts what it gets, and saves the head.
+pub(crate) fn extend(head: &mut Head, draft: &Draft, now: Time) -> Result<Sealed, Error> {
+    if draft.account_id != head.account_id {
+        return Err(Error::broken(format!("an audit entry for account {} in a mutation of {}", draft.account_id, head.account_id)));
+    }
+    // A clock that was set back turns no chain around: a time stays a place in it.
+    let at = head.audit_at.map_or(now, |last| last.max(now));
+    let seq = head.audit_seq + 1;
+    let (entry, hash) = seal(draft, u64::try_from(seq).map_err(|e| Error::broken(e.to_string()))?, at, &head.audit_hash);
+    head.audit_seq = seq;
+    head.audit_at = Some(at);
+    head.audit_hash = hash;
+    Ok(Sealed { entry, hash, seq, at })
+}
+
+pub(crate) async fn insert_all(tx: &mut Tx, sealed: &[Sealed]) -> Result<(), Error> {
+    let entries = || sealed.iter().map(|s| &s.entry);
+    let texts = entries().map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(|e| Error::broken(e.to_string()))?;
+    let columns = Columns::default()
+        .keys(entries().map(|entry| entry.account_id))
+        .numbers(sealed.iter().map(|s| s.seq))
+        .ids(entries().map(|entry| entry.id))
+        .optional_ids(entries().map(|entry| entry.workspace_id))
+        .texts(entries().map(|entry| entry.action.clone()))
+        .times(sealed.iter().map(|s| Some(s.at)))
+        .bytes(sealed.iter().map(|s| s.hash.to_vec()))
+        .texts(texts)
+        .texts(entries().map(|entry| entry.outcome.clone()))
+        .optional_ids(entries().map(|entry| entry.actor.as_ref().map(|actor| actor.principal.id)))
+        .optional_ids(entries().map(|entry| entry.run_id.map(|run| run.0)));
+    tx.query(&INSERT).bind(columns).execute().await?;
+    let targets = || sealed.iter().flat_map(|s| s.entry.targets.iter().map(|target| (s.entry.account_id, target.id, s.seq)));
+    if targets().next().is_some() {
+        let columns = Columns::default()
+            .keys(targets().map(|(account, ..)| account))
+            .ids(targets().map(|(_, target, _)| target))
+            .numbers(targets().map(|(.., seq)| seq));
+        tx.query(&INSERT_TARGETS).bind(columns).execute().await?;
+    }
+    Ok(())
 }
 
 /// Puts `draft` at the end of the chain whose head is locked; the caller saves the head.
 pub(crate) async fn append(tx: &mut Tx, head: &mut Head, draft: &Draft) -> Result<Entry, Error> {
-    if draft.account_id != head.account_id {
-        return Err(Error::broken(format!("an audit entry for account {} in a mutation of {}", draft.account_id, head.account_id)));
-    }
-    let now = tx.now().await?;
-    // A clock that was set back turns no chain around: a time stays a place in it.
-    let now = head.audit_at.map_or(now, |last| last.max(now));
-    let seq = head.audit_seq + 1;
-    let (entry, hash) = seal(draft, u64::try_from(seq).map_err(|e| Error::broken(e.to_string()))?, now, &head.audit_hash);
-    let text = serde_json::to_string(&entry).map_err(|e| Error::broken(e.to_string()))?;
-    tx.query(&INSERT)
-        .bind(bucket(head.account_id))
-        .bind(head.account_id)
-        .bind(seq)
-        .bind(entry.id)
-        .bind(entry.workspace_id)
-        .bind(entry.action.as_str())
-        .bind(now)
-        .bind(hash.as_slice())
-        .bind(text)
-        .bind(entry.outcome.as_str())
-        .bind(entry.actor.as_ref().map(|actor| actor.principal.id))
-        .bind(entry.run_id.map(|run| run.0))
-        .execute()
-        .await?;
-    if !entry.targets.is_empty() {
-        let targets = Keys::new(entry.targets.iter().map(|target| target.id));
-        tx.query(&INSERT_TARGETS).bind(bucket(head.account_id)).bind(head.account_id).bind(seq).bind(targets).execute().await?;
-    }
-    head.audit_seq = seq;
-    head.audit_at = Some(now);
-    head.audit_hash = hash;
-    Ok(entry)
+    let sealed = extend(head, draft, tx.now().await?)?;
+    insert_all(tx, std::slice::from_ref(&sealed)).await?;
+    Ok(sealed.entry)
 }
 
 /// Locks the draft's account, extends its chain, and saves its head: where nothing else of the head changes.

@@ -245,7 +245,7 @@ async fn closing_entry(tx: &mut Tx, run: RunId, subject: Subject, ending: Ending
 }
 
 /// The entry of a run that Berth starts by itself.
-fn started_entry(account: Uuid, workspace: Uuid, run: RunId, now: Time) -> Draft {
+pub(crate) fn started_entry(account: Uuid, workspace: Uuid, run: RunId, now: Time) -> Draft {
     let entry = Draft::with_id(new_id(account, now), account, Some(workspace), "run.start");
     entry.target("run", run.0).target("workspace", workspace).run(run)
 }

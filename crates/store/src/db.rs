@@ -4,24 +4,38 @@
 //! one at a time from their first statement on; time is the database's, read once per transaction and bound as a value,
 //! so that no text computes it and tests can move it.
 
+pub(crate) mod about;
+mod columns;
 mod error;
-mod migrate;
+pub(crate) mod hints;
+mod kept;
+mod limits;
+pub(crate) mod migrate;
+mod once;
+mod open;
+pub(crate) mod roles;
+mod scratch;
+pub(crate) mod server;
 mod statement;
 mod value;
 
-use std::path::Path;
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use saga::{StoreError, Time};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use saga::Time;
+use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
 
+use kept::{Held, Kept};
+
+pub use columns::{Columns, JsonText};
 pub use error::Error;
-pub use migrate::{MigrateError, schema_digest};
+pub use hints::{Hint, Hints};
+pub use limits::{Limit, Measured};
+pub use migrate::{BINARY, MigrateError, migrations, schema_digest};
+pub use open::{Access, Pooler, Waits};
+pub use roles::Granted;
+pub use scratch::Scratch;
 pub use statement::Statement;
 pub use value::{Arguments, Bind, Column, Keys, Row};
 
@@ -35,26 +49,9 @@ crate::statements! {
 /// How often a transaction is begun again after a deadlock, a serialization failure or a busy database.
 const TRIES: u32 = 8;
 
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy)]
-pub struct Waits {
-    /// For a row that another transaction has locked.
-    pub lock: Duration,
-    /// For one statement, waiting for locks included.
-    pub statement: Duration,
-    /// For a connection.
-    pub connection: Duration,
-}
-
-impl Default for Waits {
-    fn default() -> Self {
-        Self { lock: Duration::from_secs(5), statement: Duration::from_secs(30), connection: Duration::from_secs(10) }
-    }
-}
-
 #[derive(Clone)]
 enum Pools {
-    Postgres(PgPool),
+    Postgres(Arc<Kept>),
     /// Exactly one writer, whose waiters are served in order.
     Sqlite {
         writer: SqlitePool,
@@ -66,57 +63,12 @@ enum Pools {
 #[derive(Clone)]
 pub struct Db {
     pools: Pools,
+    session: open::Session,
     /// Microseconds that tests have moved the database's clock by.
     offset: Arc<AtomicI64>,
 }
 
 impl Db {
-    /// Opens or makes the database file at `path`. The caller sees to it that no other process has it open.
-    ///
-    /// # Errors
-    /// The file cannot be opened, made or written.
-    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .statement_cache_capacity(256);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
-        let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
-        let readers = pool().max_connections(4).connect_lazy_with(options.read_only(true).create_if_missing(false));
-        Ok(Self { pools: Pools::Sqlite { writer, readers }, offset: Arc::default() })
-    }
-
-    /// Connects to the database that `url` names.
-    ///
-    /// # Errors
-    /// The URL is malformed, or the server cannot be reached.
-    pub async fn open_postgres(url: &str, connections: u32, waits: Waits) -> Result<Self, StoreError> {
-        let millis = |d: Duration| d.as_millis().to_string();
-        let options = PgConnectOptions::from_str(url)
-            // The URL may hold a password, and so may the driver's sentence about it.
-            .map_err(|_| StoreError::Broken("the database URL is malformed".to_owned()))?
-            .application_name("berth")
-            .statement_cache_capacity(256)
-            .options([
-                ("statement_timeout", millis(waits.statement)),
-                ("lock_timeout", millis(waits.lock)),
-                ("idle_in_transaction_session_timeout", millis(waits.statement)),
-                ("timezone", "UTC".to_owned()),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(waits.connection)
-            .connect_with(options)
-            .await
-            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(Self { pools: Pools::Postgres(pool), offset: Arc::default() })
-    }
-
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
         matches!(self.pools, Pools::Sqlite { .. })
@@ -127,13 +79,18 @@ impl Db {
         self.offset.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
+    /// Microseconds by which the database's clock is off on purpose; not zero in tests only.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset.load(Ordering::SeqCst)
+    }
+
     /// A transaction that sees one moment and changes nothing.
     ///
     /// # Errors
     /// No connection was to be had.
     pub async fn read(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin transaction isolation level repeatable read read only").await?),
+            Pools::Postgres(kept) => Inner::Postgres(kept.begin(&self.session.read).await?),
             Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
         };
         Ok(self.tx(inner))
@@ -146,14 +103,15 @@ impl Db {
     /// No connection was to be had.
     pub async fn write(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
-            Pools::Postgres(pool) => Inner::Postgres(begin(pool, "begin").await?),
+            Pools::Postgres(kept) => Inner::Postgres(kept.begin(&self.session.write).await?),
             Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
         };
         Ok(self.tx(inner))
     }
 
     fn tx(&self, inner: Inner) -> Tx {
-        Tx { inner, offset: self.offset.load(Ordering::SeqCst), now: None, highest: Rank::Idempotency }
+        let keeps_statements = self.session.keeps_statements;
+        Tx { inner, keeps_statements, offset: self.offset(), now: None, highest: Rank::Idempotency }
     }
 
     /// Runs `once` until it is not refused for contention: deadlocks, serialization failures, a busy database.
@@ -179,7 +137,9 @@ impl Db {
     /// It does not, or is not there.
     pub async fn prepare(&self, statement: &Statement) -> Result<(), Error> {
         match &self.pools {
-            Pools::Postgres(pool) => pool.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?,
+            Pools::Postgres(kept) => {
+                kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?
+            }
             Pools::Sqlite { writer, .. } => {
                 writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
             }
@@ -194,7 +154,7 @@ impl Db {
             usize::try_from(pool.size()).unwrap_or(usize::MAX).saturating_sub(pool.num_idle())
         }
         match &self.pools {
-            Pools::Postgres(pool) => busy(pool),
+            Pools::Postgres(kept) => kept.in_use(),
             Pools::Sqlite { writer, readers } => busy(writer) + busy(readers),
         }
     }
@@ -202,7 +162,7 @@ impl Db {
     /// Waits until every connection is closed.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(kept) => kept.close().await,
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
@@ -211,15 +171,8 @@ impl Db {
     }
 }
 
-/// Begins in a task of its own, because a caller may be dropped at any await, as a request is whose client has gone: the
-/// driver forgets a BEGIN whose answer nobody waits for, and would give the connection to the next one inside a transaction.
-async fn begin(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let pool = pool.clone();
-    tokio::spawn(async move { pool.begin_with(statement).await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
-}
-
 enum Inner {
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Held),
     Sqlite(Transaction<'static, Sqlite>),
 }
 
@@ -237,6 +190,7 @@ pub enum Rank {
 /// An open transaction; rolled back when dropped.
 pub struct Tx {
     inner: Inner,
+    keeps_statements: bool,
     offset: i64,
     now: Option<Time>,
     highest: Rank,
@@ -265,6 +219,16 @@ impl Tx {
         Ok(now)
     }
 
+    /// What a statement that reads the time by itself adds to it.
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Takes the time that a statement has read after its locks for this transaction's, if it is later.
+    pub(crate) fn learn(&mut self, now: Time) {
+        self.now = Some(self.now.map_or(now, |known| known.max(now)));
+    }
+
     pub fn query(&mut self, statement: &'static Statement) -> Query<'_> {
         let arguments = match self.inner {
             Inner::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
@@ -277,7 +241,7 @@ impl Tx {
     /// [`Error::Unknown`]: it may have been committed all the same.
     pub async fn commit(self) -> Result<(), Error> {
         match self.inner {
-            Inner::Postgres(tx) => tx.commit().await,
+            Inner::Postgres(held) => held.end("commit").await,
             Inner::Sqlite(tx) => tx.commit().await,
         }
         .map_err(Error::at_commit)
@@ -287,11 +251,22 @@ impl Tx {
     /// The connection is gone; so is the transaction.
     pub async fn rollback(self) -> Result<(), Error> {
         match self.inner {
-            Inner::Postgres(tx) => tx.rollback().await?,
+            Inner::Postgres(held) => held.end("rollback").await?,
             Inner::Sqlite(tx) => tx.rollback().await?,
         }
         Ok(())
     }
+}
+
+/// A prepared statement whose tables a migration has changed, or that a pooler has lost, would be refused for ever: the
+/// connection forgets all that it has prepared, and the transaction can be begun again.
+async fn forget_stale(on: &mut Held, error: sqlx::Error) -> Error {
+    let is_stale = error.as_database_error().is_some_and(error::is_stale_statement);
+    let error = Error::from(error);
+    if is_stale && let Err(trouble) = on.clear_cached_statements().await {
+        tracing::debug!(%trouble, "prepared statements could not be forgotten");
+    }
+    error
 }
 
 /// A statement with its values, about to be executed.
@@ -310,7 +285,11 @@ macro_rules! run {
         }
         match (&mut $self.tx.inner, $self.arguments) {
             (Inner::Postgres(tx), Arguments::Postgres(values)) => {
-                either!(Postgres, sqlx::query_with($self.statement.postgres, values).$method(&mut **tx).await?)
+                let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
+                match query.$method(&mut **tx).await {
+                    Ok(done) => either!(Postgres, done),
+                    Err(error) => return Err(forget_stale(tx, error).await),
+                }
             }
             (Inner::Sqlite(tx), Arguments::Sqlite(values)) => {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)

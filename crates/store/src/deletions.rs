@@ -1,6 +1,8 @@
 //! Deletion, restore and the beginning of a purge, each under the workspace's lock: whoever comes second sees what the
 //! first has made of it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::audit::Draft;
 use domain::ids::bucket;
@@ -29,12 +31,16 @@ crate::statements! {
     );
     PURGE = shared(
         "update workspaces set status = 'purging', run_id = $3, updated_at = $4, revision = revision + 1
-         where bucket = $1 and id = $2 and status = 'deleted'",
+         where bucket = $1 and id = $2 and status in ('deleted', 'purging')",
     );
     LIVE_RUN = shared(
         "select id from provisioning_runs where bucket = $1 and workspace_id = $2 and exclusive and not terminal",
     );
     NEXT = shared("select min(purge_at) as next from workspaces where status = 'deleted' and purge_at > $1");
+    NEXT_AGAIN = shared(
+        "select min(r.updated_at) as ended_at from workspaces w join provisioning_runs r on r.bucket = w.bucket and r.id = w.run_id
+         where w.status = 'purging' and w.purged_at is null and r.terminal and r.updated_at > $1",
+    );
 }
 
 async fn live_run(tx: &mut Tx, workspace: Uuid) -> Result<Option<RunId>, Error> {
@@ -164,11 +170,14 @@ impl Store {
         Ok(Written::Done(RestoreAnswer::Restored(Box::new(ended))))
     }
 
-    async fn due_for_purge(&self, limit: u32) -> Result<ToPurge, Error> {
+    async fn due_for_purge(&self, limit: u32, rest: Duration) -> Result<ToPurge, Error> {
         let mut tx = self.db.read().await?;
-        let due = read::to_purge(&mut tx, limit).await?;
+        let mut due = read::to_purge(&mut tx, limit).await?;
+        due.extend(read::half_purged(&mut tx, limit, rest).await?);
         let now = tx.now().await?;
         let next: Option<Time> = tx.query(&NEXT).bind(now).fetch_one().await?.get("next")?;
+        let ended: Option<Time> = tx.query(&NEXT_AGAIN).bind(now - rest).fetch_one().await?.get("ended_at")?;
+        let next = next.into_iter().chain(ended.map(|at| at + rest)).min();
         Ok(ToPurge { due, next: next.map(|at| at.since(now)) })
     }
 
@@ -176,10 +185,18 @@ impl Store {
         let mut tx = self.db.write().await?;
         let Some(workspace) = read::lock(&mut tx, new.workspace_id).await? else { return Ok(false) };
         let now = tx.now().await?;
-        let is_due = Transition::Purge.is_allowed(workspace.status, &[])
-            && workspace.revision == new.revision
-            && workspace.purge_at.is_some_and(|at| at <= now)
-            && holding(&workspace.freezes).is_empty();
+        let is_due = workspace.revision == new.revision
+            && match workspace.status {
+                // Its purge was given up half-way, and there is no way back.
+                WorkspaceStatus::Purging => {
+                    workspace.purged_at.is_none() && provisioning_runs::rests_since(&mut tx, workspace.run_id, now - new.rest).await?
+                }
+                status => {
+                    Transition::Purge.is_allowed(status, &[])
+                        && workspace.purge_at.is_some_and(|at| at <= now)
+                        && holding(&workspace.freezes).is_empty()
+                }
+            };
         if !is_due || live_run(&mut tx, workspace.id).await?.is_some() {
             return Ok(false);
         }
@@ -208,8 +225,8 @@ impl Deletions for Store {
         Ok(self.db.attempt(|| self.restore_workspace(&new)).await?)
     }
 
-    async fn to_purge(&self, limit: u32) -> Result<ToPurge, StoreError> {
-        Ok(self.due_for_purge(limit).await?)
+    async fn to_purge(&self, limit: u32, rest: Duration) -> Result<ToPurge, StoreError> {
+        Ok(self.due_for_purge(limit, rest).await?)
     }
 
     async fn purge(&self, new: StartPurge) -> Result<bool, StoreError> {

@@ -3,20 +3,37 @@
 
 pub(crate) mod apply;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::Principal;
 use domain::audit::Draft;
 use domain::ids::bucket;
 use domain::model::{Freeze, FreezeSource, Workspace, WorkspaceStatus};
-use domain::ports::{ChangeFreezes, Expired, FreezeAnswer, FreezeChange, Freezes, Shut};
-use domain::workspaces::status::audited;
+use domain::ports::{ChangeFreezes, Expired, FreezeAnswer, FreezeChange, Freezes, Shut, Unapplied};
+use domain::workspaces::status::{SAGA, audited};
+use saga::journal::Ending;
 use saga::{RunId, StoreError, Time};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::changes::started_entry;
 use crate::db::{Error, Tx};
 use crate::workspaces::read::lock;
 use crate::{Store, audit, gates, heads};
+
+macro_rules! unapplied {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            $select,
+            " from workspaces w join provisioning_runs r on r.bucket = w.bucket and r.workspace_id = w.id
+             where w.freeze_applied < w.freeze_revision and w.status <> 'purging' and r.terminal and r.ending <> 'succeeded'
+               and r.id = (select l.id from provisioning_runs l where l.bucket = w.bucket and l.workspace_id = w.id and l.saga = $1
+                           order by l.created_at desc, l.id desc limit 1) and ",
+            $rest
+        )
+    };
+}
 
 crate::statements! {
     PUT = shared(
@@ -37,6 +54,9 @@ crate::statements! {
          where f.expires_at <= $1 order by f.expires_at, f.workspace_id limit $2",
     );
     NEXT = shared("select min(expires_at) as next from workspace_freezes where expires_at > $1");
+    // Their latest run has ended without success: none has come since, because whoever moves the set sees to one.
+    UNAPPLIED = shared(unapplied!("select w.id", "r.updated_at <= $2 order by r.updated_at, w.id limit $3"));
+    NEXT_UNAPPLIED = shared(unapplied!("select min(r.updated_at) as ended_at", "r.updated_at > $2"));
     BACKENDS = shared("select id, login_revision from backend_workspaces where bucket = $1 and workspace_id = $2 order by id");
 }
 
@@ -178,6 +198,39 @@ impl Store {
     }
 }
 
+impl Store {
+    async fn unapplied_freezes(&self, limit: u32, rest: Duration) -> Result<Unapplied, Error> {
+        let mut tx = self.db.read().await?;
+        let since = tx.now().await? - rest;
+        let rows = tx.query(&UNAPPLIED).bind(SAGA).bind(since).bind(i64::from(limit)).fetch_all().await?;
+        let due = rows.iter().map(|row| row.get("id")).collect::<Result<_, _>>()?;
+        let next: Option<Time> = tx.query(&NEXT_UNAPPLIED).bind(SAGA).bind(since).fetch_one().await?.get("ended_at")?;
+        Ok(Unapplied { due, next: next.map(|at| at.since(since)) })
+    }
+
+    async fn apply_freezes_again(&self, id: Uuid, rest: Duration) -> Result<bool, Error> {
+        let mut tx = self.db.write().await?;
+        let workspace = lock(&mut tx, id).await?.ok_or_else(|| Error::broken(format!("there is no workspace {id}")))?;
+        let now = tx.now().await?;
+        let is_left = workspace.freeze_applied < workspace.freeze_revision
+            && workspace.status != WorkspaceStatus::Purging
+            && match apply::latest(&mut tx, id).await? {
+                Some(run) => run.ending.is_some_and(|ending| ending != Ending::Succeeded) && run.updated_at <= now - rest,
+                None => false,
+            };
+        if !is_left {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        let mut head = heads::lock_known(&mut tx, workspace.account_id).await?;
+        let run = apply::apply(&mut tx, &mut head, id, None, None).await?;
+        audit::append(&mut tx, &mut head, &started_entry(workspace.account_id, id, run, now)).await?;
+        heads::save(&mut tx, &head).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
 /// As a request names who asked.
 fn actor(principal: Principal) -> serde_json::Value {
     json!(principal)
@@ -195,5 +248,13 @@ impl Freezes for Store {
 
     async fn expire(&self, workspace: Uuid, audit: Draft) -> Result<bool, StoreError> {
         Ok(self.db.attempt(|| self.expire_freezes(workspace, &audit)).await?)
+    }
+
+    async fn unapplied(&self, limit: u32, rest: Duration) -> Result<Unapplied, StoreError> {
+        Ok(self.unapplied_freezes(limit, rest).await?)
+    }
+
+    async fn apply_again(&self, workspace: Uuid, rest: Duration) -> Result<bool, StoreError> {
+        Ok(self.db.attempt(|| self.apply_freezes_again(workspace, rest)).await?)
     }
 }

@@ -2,10 +2,11 @@
 //! place in the queue of runs.
 
 use domain::ids::bucket;
+use domain::model::AccountStatus;
 use saga::Time;
 use uuid::Uuid;
 
-use crate::db::{Error, Rank, Tx};
+use crate::db::{Columns, Error, Rank, Row, Tx};
 
 crate::statements! {
     LOCK = split(
@@ -13,6 +14,29 @@ crate::statements! {
          where bucket = $1 and account_id = $2 for update",
         "select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn from account_heads
          where bucket = $1 and account_id = $2",
+    );
+    // In one order, as everywhere; the time is read once a row is locked.
+    LOCK_ALL = split(
+        "with locked as materialized (
+           select h.account_id, h.audit_seq, h.audit_hash, h.audit_at, h.workspaces_live, h.workspaces_max, h.last_turn
+           from account_heads h join unnest($2::smallint[], $3::uuid[]) as k(bucket, id) on k.bucket = h.bucket and k.id = h.account_id
+           order by h.account_id for update of h)
+         select locked.*, clock_timestamp() + $1 * interval '1 microsecond' as now, a.status
+         from locked left join accounts a on a.id = locked.account_id",
+        "select h.account_id, h.audit_seq, h.audit_hash, h.audit_at, h.workspaces_live, h.workspaces_max, h.last_turn,
+           cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 as now, a.status
+         from json_each($2) k
+         join account_heads h on h.bucket = k.value->>0 and h.account_id = unhex(k.value->>1)
+         left join accounts a on a.bucket = h.bucket and a.id = h.account_id",
+    );
+    SAVE_ALL = split(
+        "update account_heads h set audit_seq = k.seq, audit_hash = k.hash, workspaces_live = k.live, last_turn = k.turn, audit_at = k.at
+         from unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[], $7::timestamptz[])
+           as k(bucket, id, seq, hash, live, turn, at)
+         where h.bucket = k.bucket and h.account_id = k.id",
+        "update account_heads set audit_seq = k.value->>2, audit_hash = unhex(k.value->>3), workspaces_live = k.value->>4,
+           last_turn = k.value->>5, audit_at = k.value->>6
+         from json_each($1) k where bucket = k.value->>0 and account_id = unhex(k.value->>1)",
     );
     SAVE = shared(
         "update account_heads set audit_seq = $3, audit_hash = $4, workspaces_live = $5, last_turn = $6, audit_at = $7
@@ -57,17 +81,45 @@ pub(crate) async fn insert(tx: &mut Tx, account: Uuid, workspaces_max: i64) -> R
 
 pub(crate) async fn lock(tx: &mut Tx, account: Uuid) -> Result<Option<Head>, Error> {
     tx.locks(Rank::Head);
-    let Some(row) = tx.query(&LOCK).bind(bucket(account)).bind(account).fetch_optional().await? else { return Ok(None) };
+    let row = tx.query(&LOCK).bind(bucket(account)).bind(account).fetch_optional().await?;
+    row.as_ref().map(|row| head(row, account)).transpose()
+}
+
+fn head(row: &Row, account_id: Uuid) -> Result<Head, Error> {
     let hash: Vec<u8> = row.get("audit_hash")?;
-    Ok(Some(Head {
-        account_id: account,
+    Ok(Head {
+        account_id,
         audit_seq: row.get("audit_seq")?,
         audit_hash: hash.try_into().map_err(|_| Error::broken("an audit hash is not 32 bytes long"))?,
         audit_at: row.get("audit_at")?,
         live: row.get("workspaces_live")?,
         max: row.get("workspaces_max")?,
         last_turn: row.get("last_turn")?,
-    }))
+    })
+}
+
+/// The head rows of these accounts that there are, locked, each with its account's status.
+pub(crate) async fn lock_all(tx: &mut Tx, accounts: impl IntoIterator<Item = Uuid>) -> Result<Vec<(Head, Option<AccountStatus>)>, Error> {
+    tx.locks(Rank::Head);
+    let (offset, keys) = (tx.offset(), Columns::default().keys(accounts));
+    let mut heads = Vec::new();
+    for row in tx.query(&LOCK_ALL).bind(offset).bind(keys).fetch_all().await? {
+        tx.learn(row.get("now")?);
+        heads.push((head(&row, row.get("account_id")?)?, row.optional_word("status", AccountStatus::parse)?));
+    }
+    Ok(heads)
+}
+
+pub(crate) async fn save_all<'a>(tx: &mut Tx, heads: impl Iterator<Item = &'a Head> + Clone) -> Result<(), Error> {
+    let columns = Columns::default()
+        .keys(heads.clone().map(|head| head.account_id))
+        .numbers(heads.clone().map(|head| head.audit_seq))
+        .bytes(heads.clone().map(|head| head.audit_hash.to_vec()))
+        .numbers(heads.clone().map(|head| head.live))
+        .numbers(heads.clone().map(|head| head.last_turn))
+        .times(heads.map(|head| head.audit_at));
+    tx.query(&SAVE_ALL).bind(columns).execute().await?;
+    Ok(())
 }
 
 /// As [`lock`], where the row must be there.

@@ -133,6 +133,13 @@ async fn write(
         .await
 }
 
+/// Where a key's record stands: its account, and the rest of what scopes it.
+pub(crate) type Place = (uuid::Uuid, [u8; 32]);
+
+pub(crate) fn place(key: &IdempotencyKey) -> Place {
+    (key.account_id, scope(key))
+}
+
 /// All that scopes a key but its account, in 32 bytes: paths and keys may be longer than an index takes.
 fn scope(key: &IdempotencyKey) -> [u8; 32] {
     let mut hash = Sha256::new();

@@ -2,8 +2,10 @@
 //!
 //! [`Store`] implements every port that needs it. One port method is one transaction; handles never leave this crate.
 
+mod accepts;
 mod accounts;
 mod audit;
+mod bench;
 mod changes;
 pub mod db;
 mod deletions;
@@ -16,6 +18,7 @@ mod idempotency;
 mod membership_changes;
 mod memberships;
 mod pauses;
+mod platform;
 mod principals;
 mod provisioning_runs;
 mod run_commits;
@@ -25,19 +28,23 @@ mod words;
 mod workers;
 mod workspaces;
 
-pub use db::{Db, MigrateError, Waits, schema_digest};
+use std::sync::Arc;
+
+pub use bench::{Bench, Filling};
+pub use db::{Access, BINARY, Db, Granted, Hint, Hints, MigrateError, Pooler, Waits, migrations, schema_digest};
 pub use exports::BoundedExports;
 
 /// The whole store, behind every port of the engine and the use cases; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     db: Db,
+    accepts: Arc<accepts::Accepts>,
 }
 
 impl Store {
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db }
+        Self { db, accepts: Arc::default() }
     }
 
     #[must_use]
@@ -50,13 +57,22 @@ impl Store {
 #[must_use]
 pub fn statements() -> Vec<&'static db::Statement> {
     [
+        accepts::STATEMENTS,
         accounts::STATEMENTS,
         audit::STATEMENTS,
         audit::search::STATEMENTS,
+        bench::audit::STATEMENTS,
+        bench::finished::STATEMENTS,
+        bench::submit::STATEMENTS,
         changes::STATEMENTS,
         changes::logins::STATEMENTS,
         changes::purge::STATEMENTS,
         db::STATEMENTS,
+        db::hints::STATEMENTS,
+        db::about::STATEMENTS,
+        db::migrate::STATEMENTS,
+        db::roles::STATEMENTS,
+        db::server::STATEMENTS,
         deletions::STATEMENTS,
         exports::STATEMENTS,
         freezes::STATEMENTS,
@@ -68,10 +84,12 @@ pub fn statements() -> Vec<&'static db::Statement> {
         membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,
+        platform::STATEMENTS,
         principals::STATEMENTS,
         provisioning_runs::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,
         run_commits::STATEMENTS,
+        run_commits::rows::STATEMENTS,
         runs::STATEMENTS,
         tuples::STATEMENTS,
         workers::STATEMENTS,

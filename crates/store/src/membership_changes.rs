@@ -1,7 +1,8 @@
 //! The outbox of memberships: changes of roles that are committed and that the permission system is still to be told.
 //!
 //! The changes of one principal on one scope are a line, in the order of their commits. Only the first of a line that is not
-//! delivered is ever due. What has been delivered stays, because the next one of its line refers to it.
+//! delivered is ever due. The last of a line stays, because the next one will refer to it; what another has taken the place
+//! of is forgotten in time.
 
 use std::time::Duration;
 
@@ -47,6 +48,17 @@ crate::statements! {
         "insert into membership_changes (bucket, id, account_id, scope, scope_id, principal_kind, principal_id, ordinal, role_before,
            role_after, reduces, predecessor, created_at, due_at, attempts, last_error, delivered_at, settled_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, null, null, null)",
+    );
+    SUPERSEDE = shared("update membership_changes set superseded_at = $3 where bucket = $1 and id = $2");
+    FORGOTTEN = shared(
+        "select id from membership_changes where superseded_at <= $1 and settled_at is not null order by superseded_at limit $2",
+    );
+    FORGET = split(
+        "delete from membership_changes c using jsonb_to_recordset($1) as k(bucket smallint, id uuid)
+         where c.bucket = k.bucket and c.id = k.id and c.superseded_at is not null and c.settled_at is not null",
+        "delete from membership_changes
+         where (bucket, id) in (select value->>'bucket', unhex(value->>'id') from json_each($1))
+           and superseded_at is not null and settled_at is not null",
     );
     UNDELIVERED = shared(select!(
         "where c.bucket = $1 and c.scope = $2 and c.scope_id = $3 and c.principal_kind = $4 and c.principal_id = $5
@@ -108,7 +120,11 @@ pub(crate) async fn insert(
     let (on, principal) = (new.on, new.principal);
     let latest = tx.query(&LATEST).bind(bucket(on.id)).bind(on.scope.as_str()).bind(on.id).bind(principal.kind.as_str()).bind(principal.id);
     let (predecessor, ordinal) = match latest.fetch_optional().await? {
-        Some(row) => (row.get("id")?, row.get::<i64>("ordinal")? + 1),
+        Some(row) => {
+            let predecessor: Uuid = row.get("id")?;
+            tx.query(&SUPERSEDE).bind(bucket(on.id)).bind(predecessor).bind(now).execute().await?;
+            (predecessor, row.get::<i64>("ordinal")? + 1)
+        }
         None => (made_by, 1),
     };
     tx.query(&INSERT)
@@ -219,6 +235,22 @@ impl Store {
         Ok(worst)
     }
 
+    async fn forget_changes(&self, limit: u32, kept: Duration) -> Result<u64, Error> {
+        // As in `take_due_changes`.
+        let mut tx = self.db.read().await?;
+        let until = tx.now().await? - kept;
+        let rows = tx.query(&FORGOTTEN).bind(until).bind(i64::from(limit)).fetch_all().await?;
+        drop(tx);
+        let ids = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>, _>>()?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.db.write().await?;
+        let forgotten = tx.query(&FORGET).bind(Keys::new(ids)).execute().await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+
     async fn outbox_backlog(&self) -> Result<Backlog, Error> {
         let mut tx = self.db.read().await?;
         let now = tx.now().await?;
@@ -253,6 +285,10 @@ impl Members for Store {
 
     async fn postpone(&self, change: &MembershipChange, error: &str, again_in: Duration) -> Result<(), StoreError> {
         Ok(self.db.attempt(|| self.postpone_change(change, error, again_in)).await?)
+    }
+
+    async fn forget(&self, limit: u32, kept: Duration) -> Result<u64, StoreError> {
+        Ok(self.db.attempt(|| self.forget_changes(limit, kept)).await?)
     }
 
     async fn standing(&self, principals: &[Principal], scopes: &[Uuid]) -> Result<Standing, StoreError> {

@@ -8,11 +8,11 @@ use domain::model::{ProvisioningRun, RunDetail};
 use domain::ports::{
     IdempotencyKey, NewRequest, NewRun, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter, Written,
 };
-use saga::{DefinitionId, Record, RunId, StoreError, Verb};
+use saga::{DefinitionId, Record, RunId, StoreError, Time, Verb};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Keys, Rank, Row, Tx};
+use crate::db::{Columns, Error, Keys, Rank, Row, Tx};
 use crate::{Store, audit, gates, idempotency, words};
 
 macro_rules! select {
@@ -28,12 +28,24 @@ macro_rules! select {
 }
 
 crate::statements! {
-    INSERT = shared(
+    INSERT = split(
         "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, retry_of, retried_by,
            input, on_failure, exclusive, trace, created_by_kind, created_by_id, created_at, updated_at, version, state, waiting_for,
            ending, turned, done, total, deadline_at, terminal, owner, epoch, requested, turn, due_at, parked)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, null, $9, $10, $17, $11, $12, $13, $14, $14, 1, 'pending', null,
-           null, null, 0, $15, null, false, null, 0, false, $16, $14, false)",
+         select k.bucket, k.id, k.account_id, k.workspace_id, k.saga, k.version, k.digest, k.retry_of, null,
+           k.input::jsonb, k.on_failure, k.exclusive, k.trace::jsonb, k.kind, k.creator, $1, $1, 1, 'pending', null,
+           null, null, 0, k.total, null, false, null, 0, false, k.turn, $1, false
+         from unnest($2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::bigint[], $8::text[], $9::uuid[], $10::text[],
+             $11::text[], $12::boolean[], $13::text[], $14::text[], $15::uuid[], $16::bigint[], $17::bigint[])
+           as k(bucket, id, account_id, workspace_id, saga, version, digest, retry_of, input, on_failure, exclusive, trace, kind, creator,
+             total, turn)",
+        "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, retry_of, retried_by,
+           input, on_failure, exclusive, trace, created_by_kind, created_by_id, created_at, updated_at, version, state, waiting_for,
+           ending, turned, done, total, deadline_at, terminal, owner, epoch, requested, turn, due_at, parked)
+         select value->>0, unhex(value->>1), unhex(value->>2), unhex(value->>3), value->>4, value->>5, value->>6, unhex(value->>7), null,
+           value->>8, value->>9, value->>10, value->>11, value->>12, unhex(value->>13), $1, $1, 1, 'pending', null,
+           null, null, 0, value->>14, null, false, null, 0, false, value->>15, $1, false
+         from json_each($2)",
     );
     GET = shared(select!("where bucket = $1 and id = $2"));
     LIST = split(
@@ -73,32 +85,36 @@ crate::statements! {
            due_at = case when owner is null then $3 else due_at end
          where bucket = $1 and id = $2",
     );
+    RESTS = shared("select 1 as one from provisioning_runs where bucket = $1 and id = $2 and terminal and updated_at <= $3");
     COUNTS = shared("select state, count(*) as runs, min(created_at) as oldest from provisioning_runs where not terminal group by state");
 }
 
 /// Inserts a run that is due now. Called under the head row's lock, from which the place in the queue comes.
 pub(crate) async fn insert(tx: &mut Tx, run: &NewRun, turn: i64) -> Result<(), Error> {
     let now = tx.now().await?;
-    tx.query(&INSERT)
-        .bind(bucket(run.account_id))
-        .bind(run.id.0)
-        .bind(run.account_id)
-        .bind(run.workspace_id)
-        .bind(run.definition.name.as_str())
-        .bind(i64::from(run.definition.version))
-        .bind(run.definition.digest.as_str())
-        .bind(run.retry_of.map(|r| r.0))
-        .bind(run.input.clone())
-        .bind(words::spell(run.on_failure))
-        .bind(json!(run.trace))
-        .bind(run.created_by.kind.as_str())
-        .bind(run.created_by.id)
-        .bind(now)
-        .bind(i64::from(run.total))
-        .bind(turn)
-        .bind(run.exclusive)
-        .execute()
-        .await?;
+    insert_all(tx, std::iter::once((run, turn)), now).await
+}
+
+/// Inserts runs with their places in the queue, as [`insert`] does.
+pub(crate) async fn insert_all<'a>(tx: &mut Tx, runs: impl Iterator<Item = (&'a NewRun, i64)> + Clone, now: Time) -> Result<(), Error> {
+    let each = || runs.clone().map(|(run, _)| run);
+    let columns = Columns::default()
+        .keys(each().map(|run| run.id.0))
+        .ids(each().map(|run| run.account_id))
+        .optional_ids(each().map(|run| run.workspace_id))
+        .texts(each().map(|run| run.definition.name.clone()))
+        .numbers(each().map(|run| i64::from(run.definition.version)))
+        .texts(each().map(|run| run.definition.digest.clone()))
+        .optional_ids(each().map(|run| run.retry_of.map(|of| of.0)))
+        .jsons(each().map(|run| Some(run.input.to_string())))
+        .texts(each().map(|run| words::spell(run.on_failure)))
+        .flags(each().map(|run| run.exclusive))
+        .jsons(each().map(|run| Some(json!(run.trace).to_string())))
+        .texts(each().map(|run| run.created_by.kind.as_str().to_owned()))
+        .ids(each().map(|run| run.created_by.id))
+        .numbers(each().map(|run| i64::from(run.total)))
+        .numbers(runs.clone().map(|(_, turn)| turn));
+    tx.query(&INSERT).bind(now).bind(columns).execute().await?;
     Ok(())
 }
 
@@ -133,6 +149,11 @@ pub(crate) async fn leave(tx: &mut Tx, run: RunId, asked: &Asked<'_>) -> Result<
 pub(crate) async fn latest_of(tx: &mut Tx, workspace: Uuid, saga: &str) -> Result<Option<ProvisioningRun>, Error> {
     let row = tx.query(&LATEST).bind(bucket(workspace)).bind(workspace).bind(saga).fetch_optional().await?;
     row.as_ref().map(run).transpose()
+}
+
+/// Whether the run has ended, by `at` at the latest.
+pub(crate) async fn rests_since(tx: &mut Tx, run: RunId, at: Time) -> Result<bool, Error> {
+    Ok(tx.query(&RESTS).bind(bucket(run.0)).bind(run.0).bind(at).fetch_optional().await?.is_some())
 }
 
 /// The definition that the columns `saga`, `saga_version` and `saga_digest` name.

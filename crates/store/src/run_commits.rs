@@ -1,59 +1,62 @@
 //! The engine's transitions: journal records, the changes they carry, and the run's row, fenced by the epoch.
 //!
 //! A batch is one transaction whose members succeed or are fenced one by one. If a member does not fit, or is
-//! stale, the batch is halved until that one stands alone, and only it is told so.
+//! stale, the batch is halved until that one stands alone, and only it is told so. No forward attempt starts past a request
+//! that its member does not journal: what was asked for may be that nothing starts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(crate) mod rows;
 
-use domain::ids::bucket;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
 use domain::{Change, change::Subject};
-use saga::ports::{Commit, CommitAnswer, Disposition};
-use saga::{Event, Record, RunId, StoreError, Time};
-use serde_json::{Value, json};
+use saga::ports::{Commit, CommitAnswer};
+use saga::{Event, Record, StoreError};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::changes::{self, Closing};
 use crate::db::{Db, Error, Keys, Rank, Tx};
 use crate::freezes::apply;
-use crate::{Store, provisioning_runs, words};
+use crate::{Store, provisioning_runs};
+use rows::{Written, keys};
 
 crate::statements! {
     LOCK_WORKSPACES = split(
-        "select w.id from workspaces w join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = w.bucket and k.id = w.id
+        "select w.id from workspaces w join unnest($1::smallint[], $2::uuid[]) as k(bucket, id) on k.bucket = w.bucket and k.id = w.id
          order by w.id for update of w",
-        "select w.id from json_each($1) k join workspaces w on w.bucket = k.value->>'bucket' and w.id = unhex(k.value->>'id')
-         order by w.id",
+        "select w.id from json_each($1) k join workspaces w on w.bucket = k.value->>0 and w.id = unhex(k.value->>1) order by w.id",
     );
     LOCK_ACCOUNTS = split(
-        "select a.id from accounts a join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = a.bucket and k.id = a.id
+        "select a.id from accounts a join unnest($1::smallint[], $2::uuid[]) as k(bucket, id) on k.bucket = a.bucket and k.id = a.id
          order by a.id for update of a",
-        "select a.id from json_each($1) k join accounts a on a.bucket = k.value->>'bucket' and a.id = unhex(k.value->>'id')
-         order by a.id",
+        "select a.id from json_each($1) k join accounts a on a.bucket = k.value->>0 and a.id = unhex(k.value->>1) order by a.id",
     );
+    // The time is read once a row is locked, so that the latest of them is after the last lock.
     LOCK_RUNS = split(
-        "select r.id, r.epoch, r.terminal, r.parked, r.account_id, r.workspace_id from provisioning_runs r
-         join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.id
-         order by r.id for update of r",
-        "select r.id, r.epoch, r.terminal, r.parked, r.account_id, r.workspace_id from json_each($1) k
-         join provisioning_runs r on r.bucket = k.value->>'bucket' and r.id = unhex(k.value->>'id')
-         order by r.id",
+        "with locked as materialized (
+           select r.id, r.epoch, r.terminal, r.parked, r.requested, r.account_id, r.workspace_id from provisioning_runs r
+           join unnest($2::smallint[], $3::uuid[]) as k(bucket, id) on k.bucket = r.bucket and k.id = r.id
+           order by r.id for update of r)
+         select locked.*, clock_timestamp() + $1 * interval '1 microsecond' as now from locked",
+        "select r.id, r.epoch, r.terminal, r.parked, r.requested, r.account_id, r.workspace_id,
+           cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 as now
+         from json_each($2) k join provisioning_runs r on r.bucket = k.value->>0 and r.id = unhex(k.value->>1) order by r.id",
     );
     // Of workspaces that are locked, so that no other comes to life meanwhile.
     CARRIERS = split(
         "select r.id from provisioning_runs r
-         join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.workspace_id
+         join unnest($1::smallint[], $2::uuid[]) as k(bucket, id) on k.bucket = r.bucket and k.id = r.workspace_id
          where not r.exclusive and not r.terminal",
         "select r.id from json_each($1) k
-         join provisioning_runs r on r.bucket = k.value->>'bucket' and r.workspace_id = unhex(k.value->>'id')
+         join provisioning_runs r on r.bucket = k.value->>0 and r.workspace_id = unhex(k.value->>1)
          where not r.exclusive and not r.terminal",
     );
-    JOURNAL = split(
-        "insert into run_journal (bucket, run_id, seq, at, event)
-         select $1, $2, e.seq, e.at, e.event from jsonb_to_recordset($3) as e(seq bigint, at timestamptz, event jsonb)
-         on conflict (bucket, run_id, seq) do update set at = excluded.at, event = excluded.event",
-        "insert into run_journal (bucket, run_id, seq, at, event)
-         select $1, $2, value->>'seq', value->>'micros', value->'event' from json_each($3) where true
-         on conflict (bucket, run_id, seq) do update set at = excluded.at, event = excluded.event",
+    // Of runs that are locked, so that none comes in meanwhile.
+    UNJOURNALED = split(
+        "select q.id, q.run_id from run_requests q
+         join unnest($1::smallint[], $2::uuid[]) as k(bucket, id) on k.bucket = q.bucket and k.id = q.run_id where q.journaled_at is null",
+        "select q.id, q.run_id from json_each($1) k
+         join run_requests q on q.bucket = k.value->>0 and q.run_id = unhex(k.value->>1) where q.journaled_at is null",
     );
     JOURNALED = split(
         "update run_requests q set journaled_at = $1 from jsonb_to_recordset($2) as k(bucket smallint, id uuid)
@@ -61,22 +64,21 @@ crate::statements! {
         "update run_requests set journaled_at = $1
          where (bucket, id) in (select value->>'bucket', unhex(value->>'id') from json_each($2)) and run_id = $3",
     );
-    UPDATE_RUN = shared(
-        "update provisioning_runs set state = $3, waiting_for = $4, ending = $5, turned = $6, done = $7, total = $8, deadline_at = $9,
-           terminal = $10, updated_at = $11, version = version + 1, paused_by = $14,
-           owner = case when $12 then owner else null end,
-           requested = exists (select 1 from run_requests q where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null),
-           due_at = case when $12 then due_at when $10 then null
-             when exists (select 1 from run_requests q where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null) then $11
-             else $13 end
-         where bucket = $1 and id = $2 returning requested",
-    );
 }
 
 impl Store {
     pub(crate) async fn commit_batch(&self, batch: &[Commit<Change>]) -> Vec<CommitAnswer> {
+        if let [member] = batch {
+            match rows::alone(&self.db, member).await {
+                Ok(Some(now)) => return vec![CommitAnswer::Committed { now, requested: false }],
+                // A deadlock or the like changed nothing either: the long way tries again.
+                Ok(None) | Err(Error::Contended(_)) => {}
+                Err(Error::Unfit(text)) => return vec![CommitAnswer::Rejected(text)],
+                Err(error) => return vec![CommitAnswer::Failed(error.into())],
+            }
+        }
         let mut answers = Vec::with_capacity(batch.len());
-        let mut parts = vec![batch];
+        let mut parts = one_of_each(batch);
         while let Some(part) = parts.pop() {
             match self.db.attempt(|| commit_part(&self.db, part)).await {
                 Ok(committed) => answers.extend(committed),
@@ -102,6 +104,23 @@ struct Locked {
     account: Uuid,
     /// Of a run that a freeze has parked.
     parked_on: Option<Uuid>,
+    /// Requests wait to be journaled, or have waited.
+    requested: bool,
+}
+
+/// The batch in parts, in its order, none of which has two members of one run: a part's statements address each run once.
+fn one_of_each(batch: &[Commit<Change>]) -> Vec<&[Commit<Change>]> {
+    let (mut parts, mut begun, mut seen) = (Vec::new(), 0, HashSet::new());
+    for (at, member) in batch.iter().enumerate() {
+        if !seen.insert(member.run) {
+            parts.push(&batch[begun..at]);
+            begun = at;
+            seen = HashSet::from([member.run]);
+        }
+    }
+    parts.push(&batch[begun..]);
+    parts.reverse();
+    parts
 }
 
 /// What one transaction came to.
@@ -134,8 +153,9 @@ async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) ->
         return Ok(Part::Wants(wants));
     }
     let now = tx.now().await?;
+    let left = unjournaled(&mut tx, part, &runs).await?;
     let mut answers = Vec::with_capacity(part.len());
-    let mut closings: BTreeMap<Uuid, Vec<Closing>> = BTreeMap::new();
+    let mut written: Vec<Written<'_, Change>> = Vec::with_capacity(part.len());
     for member in part {
         let Some(run) = runs.get(&member.run.0).filter(|run| run.epoch == member.epoch) else {
             answers.push(CommitAnswer::Fenced);
@@ -146,27 +166,63 @@ async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) ->
             answers.push(CommitAnswer::Committed { now, requested: true });
             continue;
         }
-        journal(&mut tx, member).await?;
+        let requested = run.requested
+            && left.get(&member.run.0).is_some_and(|waiting| waiting.iter().any(|request| !member.requests.contains(request)));
+        if requested && member.records.iter().any(starts_forward) {
+            answers.push(CommitAnswer::Requested);
+            continue;
+        }
+        written.push(Written { member, requested });
+        answers.push(CommitAnswer::Committed { now, requested });
+    }
+    if written.is_empty() {
+        tx.rollback().await?;
+        return Ok(Part::Done(answers));
+    }
+    rows::journal(&mut tx, &written).await?;
+    let mut closings: BTreeMap<Uuid, Vec<Closing>> = BTreeMap::new();
+    for Written { member, .. } in &written {
         for change in &member.changes {
             if let Some(closing) = changes::apply(&mut tx, member.run, change, now).await? {
                 closings.entry(closing.account_id()).or_default().push(closing);
             }
         }
-        if let Some(workspace) = ends_parked(member) {
+        if let (Some(workspace), Some(run)) = (ends_parked(member), runs.get(&member.run.0)) {
             // What the attempt may have made came after the freeze was carried out, or did not: only doing it again tells.
             apply::raise_quietly(&mut tx, workspace).await?;
             let alive = apply::hold(&mut tx, run.account, workspace, None, &Value::Null).await?;
             closings.entry(run.account).or_default().push(Closing::Carry { account_id: run.account, workspace, alive });
         }
-        let requested = update(&mut tx, member, now).await?;
-        answers.push(CommitAnswer::Committed { now, requested });
+        if !member.requests.is_empty() {
+            let requests = Keys::new(member.requests.iter().copied());
+            tx.query(&JOURNALED).bind(now).bind(requests).bind(member.run.0).execute().await?;
+        }
     }
+    rows::update(&mut tx, &written, now).await?;
     // Head rows last, in the order of their accounts.
     for (account, closings) in closings {
         changes::close(&mut tx, account, closings, now).await?;
     }
     tx.commit().await?;
     Ok(Part::Done(answers))
+}
+
+/// The record is the start of a forward attempt.
+fn starts_forward(record: &Record) -> bool {
+    matches!(record.event, Event::StepStarted { .. })
+}
+
+/// The requests that no record journals yet, of the members' runs that have some.
+async fn unjournaled(tx: &mut Tx, part: &[Commit<Change>], runs: &HashMap<Uuid, Locked>) -> Result<HashMap<Uuid, Vec<Uuid>>, Error> {
+    let asked = part.iter().map(|member| member.run.0).filter(|run| runs.get(run).is_some_and(|run| run.requested));
+    let asked: BTreeSet<Uuid> = asked.collect();
+    let mut left: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    if !asked.is_empty() {
+        for row in tx.query(&UNJOURNALED).bind(keys(asked)).fetch_all().await? {
+            left.entry(row.get("run_id")?).or_default().push(row.get("id")?);
+        }
+    }
+    Ok(left)
 }
 
 /// The record tells how a forward attempt ended, whichever way.
@@ -180,18 +236,25 @@ async fn lock_runs(tx: &mut Tx, part: &[Commit<Change>], carried: &BTreeSet<Uuid
     tx.locks(Rank::Run);
     let mut ids: Vec<Uuid> = part.iter().map(|c| c.run.0).collect();
     if !carried.is_empty() {
-        for row in tx.query(&CARRIERS).bind(Keys::new(carried.iter().copied())).fetch_all().await? {
+        for row in tx.query(&CARRIERS).bind(keys(carried.iter().copied())).fetch_all().await? {
             ids.push(row.get("id")?);
         }
         ids.sort_unstable();
         ids.dedup();
     }
     let mut runs = HashMap::new();
-    for row in tx.query(&LOCK_RUNS).bind(Keys::new(ids)).fetch_all().await? {
+    let offset = tx.offset();
+    for row in tx.query(&LOCK_RUNS).bind(offset).bind(keys(ids)).fetch_all().await? {
+        tx.learn(row.get("now")?);
         if !row.get::<bool>("terminal")? {
             let workspace: Option<Uuid> = row.get("workspace_id")?;
             let parked: bool = row.get("parked")?;
-            let locked = Locked { epoch: row.get("epoch")?, account: row.get("account_id")?, parked_on: workspace.filter(|_| parked) };
+            let locked = Locked {
+                epoch: row.get("epoch")?,
+                account: row.get("account_id")?,
+                parked_on: workspace.filter(|_| parked),
+                requested: row.get("requested")?,
+            };
             runs.insert(row.get("id")?, locked);
         }
     }
@@ -212,10 +275,10 @@ async fn lock_subjects(tx: &mut Tx, part: &[Commit<Change>], carried: &BTreeSet<
     }
     tx.locks(Rank::Subject);
     if !accounts.is_empty() {
-        tx.query(&LOCK_ACCOUNTS).bind(Keys::new(accounts)).fetch_all().await?;
+        tx.query(&LOCK_ACCOUNTS).bind(keys(accounts)).fetch_all().await?;
     }
     if !workspaces.is_empty() {
-        tx.query(&LOCK_WORKSPACES).bind(Keys::new(workspaces.iter().copied())).fetch_all().await?;
+        tx.query(&LOCK_WORKSPACES).bind(keys(workspaces.iter().copied())).fetch_all().await?;
     }
     Ok(workspaces)
 }
@@ -227,47 +290,4 @@ async fn was_applied(tx: &mut Tx, member: &Commit<Change>) -> Result<bool, Error
     }
     let journal = provisioning_runs::journal(tx, member.run).await?;
     Ok(member.records.iter().all(|record| journal.contains(record)))
-}
-
-async fn journal(tx: &mut Tx, member: &Commit<Change>) -> Result<(), Error> {
-    if member.records.is_empty() {
-        return Ok(());
-    }
-    let records: Value =
-        member.records.iter().map(|r| json!({"seq": r.seq, "at": r.at, "micros": r.at.micros(), "event": r.event})).collect();
-    tx.query(&JOURNAL).bind(bucket(member.run.0)).bind(member.run.0).bind(records).execute().await?;
-    Ok(())
-}
-
-/// Returns whether requests are left that no record journals.
-async fn update(tx: &mut Tx, member: &Commit<Change>, now: Time) -> Result<bool, Error> {
-    let RunId(run) = member.run;
-    if !member.requests.is_empty() {
-        tx.query(&JOURNALED).bind(now).bind(Keys::new(member.requests.iter().copied())).bind(run).execute().await?;
-    }
-    let head = &member.head;
-    let turned = head.turn.as_ref().map(serde_json::to_value).transpose().map_err(|e| Error::broken(e.to_string()))?;
-    let due_at = match member.disposition {
-        Disposition::Release { due_at } => due_at,
-        Disposition::Keep | Disposition::End => None,
-    };
-    let row = tx
-        .query(&UPDATE_RUN)
-        .bind(bucket(run))
-        .bind(run)
-        .bind(words::spell(head.state))
-        .bind(head.waiting_for.map(words::spell))
-        .bind(head.ending.map(words::spell))
-        .bind(turned)
-        .bind(i64::from(head.done))
-        .bind(i64::from(head.total))
-        .bind(head.deadline_at)
-        .bind(member.disposition == Disposition::End)
-        .bind(now)
-        .bind(member.disposition == Disposition::Keep)
-        .bind(due_at)
-        .bind(Some(&head.paused_by).filter(|scopes| !scopes.is_empty()).map(|scopes| json!(scopes)))
-        .fetch_one()
-        .await?;
-    row.get("requested")
 }

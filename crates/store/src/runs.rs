@@ -7,44 +7,69 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Change;
 use domain::ids::bucket;
-use domain::pauses::{Kind, Scope};
-use saga::ports::{Claim, Claimed, ClaimedRun, Commit, CommitAnswer, Facts, Renewal, Request, Runs};
+use domain::pauses::{Kind, of_run};
+use saga::ports::{Claim, Claimed, ClaimedRun, Commit, CommitAnswer, Facts, Renewal, Request, Runs, Sought};
 use saga::{DefinitionId, Record, RunId, StoreError, Time, WorkerId};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Keys, Rank, Row};
-use crate::{Store, pauses, provisioning_runs, words};
+use crate::db::{Columns, Error, Keys, Rank, Row};
+use crate::{Store, provisioning_runs, words};
 
 crate::statements! {
-    // Rows that another claim has locked are left to it. `materialized`: a plan that ran the select twice would claim more than asked.
-    CLAIM = split(
-        "with due as materialized (
-           select bucket, id from provisioning_runs r
-           where r.owner is null and not r.terminal and r.due_at <= $2
-             and exists (select 1 from jsonb_to_recordset($3) as d(name text, version bigint, digest text)
-                         where d.name = r.saga and d.version = r.saga_version and d.digest = r.saga_digest)
-           order by r.due_at, r.id limit $4 for update skip locked)
-         update provisioning_runs u set owner = $1, epoch = u.epoch + 1 from due where u.bucket = due.bucket and u.id = due.id
+    // Rows that another claim has locked are left to it. `materialized`: a plan that ran the select twice would claim more than
+    // asked. The time stands beside whatever was claimed, so that it is told where nothing was. A run is new until it is claimed
+    // for the first time or asked something; the two indexes tell the same.
+    CLAIM_NEW = split(
+        "with found as materialized (
+           select r.bucket, r.id from provisioning_runs r
+           where r.owner is null and r.epoch = 0 and not r.requested
+             and (r.saga, r.saga_version, r.saga_digest) in (select * from unnest($4::text[], $5::bigint[], $6::text[]))
+             and r.account_id <> all($7::uuid[])
+           order by r.turn, r.id limit $3 for update skip locked),
+         taken as (
+           update provisioning_runs u set owner = $2, epoch = u.epoch + 1 from found where u.bucket = found.bucket and u.id = found.id
+           returning u.id, u.account_id, u.epoch, u.saga, u.saga_version, u.saga_digest, u.input, u.on_failure, u.created_at, u.trace, u.turn)
+         select t.now, taken.* from (select clock_timestamp() + $1 * interval '1 microsecond' as now) t left join taken on true
+         order by taken.turn",
+        "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
+           select r.bucket, r.id from provisioning_runs r
+           where r.owner is null and r.epoch = 0 and not r.requested
+             and (r.saga, r.saga_version, r.saga_digest) in (select value->>0, value->>1, value->>2 from json_each($3))
+             and r.account_id not in (select unhex(value->>0) from json_each($4))
+           order by r.turn, r.id limit $2)
+         returning id, account_id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, turn",
+    );
+    CLAIM_DUE = split(
+        "with found as materialized (
+           select r.bucket, r.id, r.due_at, r.requested from provisioning_runs r
+           where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested) and r.due_at <= $2
+             and (r.saga, r.saga_version, r.saga_digest) in (select * from unnest($4::text[], $5::bigint[], $6::text[]))
+             and r.account_id <> all($7::uuid[])
+           order by r.due_at, r.id limit $3 for update skip locked)
+         update provisioning_runs u set owner = $1, epoch = u.epoch + 1 from found where u.bucket = found.bucket and u.id = found.id
          returning u.id, u.account_id, u.epoch, u.saga, u.saga_version, u.saga_digest, u.input, u.on_failure, u.created_at, u.trace, u.due_at",
         "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
-           select bucket, id from provisioning_runs r
-           where r.owner is null and not r.terminal and r.due_at <= $2
-             and exists (select 1 from json_each($3) d
-                         where d.value->>'name' = r.saga and d.value->>'version' = r.saga_version
-                           and d.value->>'digest' = r.saga_digest)
-           order by r.due_at, r.id limit $4)
+           select r.bucket, r.id from provisioning_runs r
+           where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested) and r.due_at <= $2
+             and (r.saga, r.saga_version, r.saga_digest) in (select value->>0, value->>1, value->>2 from json_each($4))
+             and r.account_id not in (select unhex(value->>0) from json_each($5))
+           order by r.due_at, r.id limit $3)
          returning id, account_id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, due_at",
     );
-    NEXT_DUE = split(
-        "select min(due_at) as due_at from provisioning_runs r
-         where r.owner is null and not r.terminal and r.due_at > $1
-           and exists (select 1 from jsonb_to_recordset($2) as d(name text, version bigint, digest text)
-                       where d.name = r.saga and d.version = r.saga_version and d.digest = r.saga_digest)",
-        "select min(due_at) as due_at from provisioning_runs r
-         where r.owner is null and not r.terminal and r.due_at > $1
-           and exists (select 1 from json_each($2) d
-                       where d.value->>'name' = r.saga and d.value->>'version' = r.saga_version and d.value->>'digest' = r.saga_digest)",
+    // What an idle worker asks: one look at each of the two indexes.
+    PEEK = split(
+        "select now() + $1 * interval '1 microsecond' as now,
+           exists (select 1 from provisioning_runs r where r.owner is null and r.epoch = 0 and not r.requested) as fresh,
+           (select min(r.due_at) from provisioning_runs r
+            where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested)) as due_at",
+        "select cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 as now,
+           exists (select 1 from provisioning_runs r where r.owner is null and r.epoch = 0 and not r.requested) as fresh,
+           (select min(r.due_at) from provisioning_runs r
+            where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested)) as due_at",
+    );
+    NEXT_DUE = shared(
+        "select min(r.due_at) as due_at from provisioning_runs r
+         where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested) and r.due_at > $1",
     );
     JOURNALS = split(
         "select j.run_id, j.seq, j.at, j.event from run_journal j
@@ -69,8 +94,15 @@ crate::statements! {
     );
 }
 
-fn definitions(known: &[DefinitionId]) -> Value {
-    known.iter().map(|d| json!({"name": d.name, "version": d.version, "digest": d.digest})).collect()
+/// A claim's definitions, and the accounts that it leaves alone.
+fn wanted(claim: &Claim) -> (Columns, Columns) {
+    let known = || claim.definitions.iter();
+    let definitions = Columns::default()
+        .texts(known().map(|d| d.name.clone()))
+        .numbers(known().map(|d| i64::from(d.version)))
+        .texts(known().map(|d| d.digest.clone()));
+    let account = |scope: &String| Uuid::try_parse(scope.strip_prefix(Kind::Account.as_str())?.strip_prefix(':')?).ok();
+    (definitions, Columns::default().ids(claim.without.iter().filter_map(account)))
 }
 
 fn request(row: &Row) -> Result<Request, Error> {
@@ -89,7 +121,7 @@ fn facts(row: &Row) -> Result<Facts, Error> {
     let account: Uuid = row.get("account_id")?;
     Ok(Facts {
         run: RunId(row.get("id")?),
-        scopes: vec![Scope::new(Kind::Account, account).to_string(), Scope::new(Kind::Saga, &definition.name).to_string()],
+        scopes: of_run(account, &definition.name).iter().map(ToString::to_string).collect(),
         definition,
         input: row.get("input")?,
         on_failure: row.word("on_failure", words::read)?,
@@ -98,18 +130,86 @@ fn facts(row: &Row) -> Result<Facts, Error> {
     })
 }
 
+/// What an idle worker sees.
+struct Peeked {
+    now: Time,
+    fresh: bool,
+    /// The first there is, past or to come.
+    due_at: Option<Time>,
+}
+
 impl Store {
     async fn claim_runs(&self, claim: &Claim) -> Result<Claimed, Error> {
+        if claim.sought == Sought::New {
+            let (now, runs) = self.claim_new(claim, claim.limit).await?;
+            return Ok(Claimed { now, runs, next_due: None });
+        }
+        let peeked = self.peek().await?;
+        let mut claimed = Claimed { now: peeked.now, runs: Vec::new(), next_due: peeked.due_at.filter(|due| *due > peeked.now) };
+        if peeked.due_at.is_some_and(|due| due <= peeked.now) {
+            claimed = self.db.attempt(|| self.claim_due(claim)).await?;
+        }
+        let left = claim.limit.saturating_sub(u32::try_from(claimed.runs.len()).unwrap_or(u32::MAX));
+        if peeked.fresh && left > 0 {
+            match self.claim_new(claim, left).await {
+                Ok((now, runs)) => {
+                    claimed.now = now;
+                    claimed.runs.extend(runs);
+                }
+                // What is claimed already must not be lost with this.
+                Err(error) if claimed.runs.is_empty() => return Err(error),
+                Err(error) => tracing::warn!(?error, "cannot claim what is new; the next poll does"),
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn peek(&self) -> Result<Peeked, Error> {
+        let offset = self.db.offset();
+        let row = match self.db.once(&PEEK) {
+            Some(once) => once.bind(offset).fetch_all().await?.pop().ok_or_else(|| Error::broken("a peek has one row"))?,
+            None => self.db.read().await?.query(&PEEK).bind(offset).fetch_one().await?,
+        };
+        Ok(Peeked { now: row.get("now")?, fresh: row.get("fresh")?, due_at: row.get("due_at")? })
+    }
+
+    /// Of what is new there is no journal to be read, nor a request.
+    async fn claim_new(&self, claim: &Claim, limit: u32) -> Result<(Time, Vec<ClaimedRun>), Error> {
+        let (definitions, without) = wanted(claim);
+        let claimed =
+            |row: &Row| Ok(ClaimedRun { facts: facts(row)?, epoch: row.get("epoch")?, journal: Vec::new(), requests: Vec::new() });
+        let Some(once) = self.db.once(&CLAIM_NEW) else {
+            let mut tx = self.db.write().await?;
+            tx.locks(Rank::Run);
+            let now = tx.now().await?;
+            let query = tx.query(&CLAIM_NEW).bind(claim.worker.0).bind(i64::from(limit)).bind(definitions).bind(without);
+            let mut rows =
+                query.fetch_all().await?.into_iter().map(|row| Ok((row.get("turn")?, row))).collect::<Result<Vec<_>, Error>>()?;
+            tx.commit().await?;
+            rows.sort_by_key(|(turn, _): &(i64, Row)| *turn);
+            return Ok((now, rows.iter().map(|(_, row)| claimed(row)).collect::<Result<_, Error>>()?));
+        };
+        let query = once.bind(self.db.offset()).bind(claim.worker.0).bind(i64::from(limit)).bind(definitions).bind(without);
+        let rows = query.fetch_all().await?;
+        let now = rows.first().ok_or_else(|| Error::broken("a claim tells the time"))?.get("now")?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.get::<Option<Uuid>>("id")?.is_some() {
+                runs.push(claimed(row)?);
+            }
+        }
+        Ok((now, runs))
+    }
+
+    async fn claim_due(&self, claim: &Claim) -> Result<Claimed, Error> {
         let mut tx = self.db.write().await?;
         tx.locks(Rank::Run);
         let now = tx.now().await?;
-        let known = definitions(&claim.definitions);
+        let (definitions, without) = wanted(claim);
+        let query = tx.query(&CLAIM_DUE).bind(claim.worker.0).bind(now).bind(i64::from(claim.limit)).bind(definitions).bind(without);
         let mut rows = Vec::new();
-        if claim.limit > 0 {
-            let query = tx.query(&CLAIM).bind(claim.worker.0).bind(now).bind(known.clone()).bind(i64::from(claim.limit));
-            for row in query.fetch_all().await? {
-                rows.push((row.get::<Time>("due_at")?, row));
-            }
+        for row in query.fetch_all().await? {
+            rows.push((row.get::<Time>("due_at")?, row));
         }
         rows.sort_by_key(|(due_at, _)| *due_at);
         let mut runs = Vec::with_capacity(rows.len());
@@ -130,10 +230,9 @@ impl Store {
                 run.requests = requests.remove(&run.facts.run.0).unwrap_or_default();
             }
         }
-        let next_due = tx.query(&NEXT_DUE).bind(now).bind(known).fetch_one().await?.get("due_at")?;
-        let pauses = pauses::all(&mut tx).await?;
+        let next_due = tx.query(&NEXT_DUE).bind(now).fetch_one().await?.get("due_at")?;
         tx.commit().await?;
-        Ok(Claimed { now, runs, next_due, pauses })
+        Ok(Claimed { now, runs, next_due })
     }
 
     async fn requests_of(&self, run: RunId) -> Result<Vec<Request>, Error> {
@@ -180,7 +279,7 @@ impl Runs<Change> for Store {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Claimed, StoreError> {
-        Ok(self.db.attempt(|| self.claim_runs(claim)).await?)
+        Ok(self.claim_runs(claim).await?)
     }
 
     async fn resume(&self, over: Duration) -> Result<u64, StoreError> {

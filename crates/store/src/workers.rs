@@ -3,40 +3,65 @@
 
 use std::time::Duration;
 
-use saga::ports::Renewal;
+use saga::ports::{Pause, Renewal};
 use saga::{RunId, Time, WorkerId};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Rank, Tx};
-use crate::{Store, pauses};
+use crate::Store;
+use crate::db::{Columns, Error, Rank, Tx};
 
 crate::statements! {
     REGISTER = shared("insert into workers (id, lease_until, registered_at, dead_at) values ($1, $2, $3, null)");
     KILL_ALL = shared("update workers set dead_at = $1 where dead_at is null");
-    RENEW = shared("update workers set lease_until = $2 where id = $1 and dead_at is null");
-    BURY = shared("update workers set dead_at = $1 where dead_at is null and lease_until < $1");
+    // Tells as well when the first of the others is dead; no row: this one is.
+    RENEW = split(
+        "with renewed as (
+           update workers set lease_until = clock_timestamp() + ($1::bigint + $2::bigint) * interval '1 microsecond' where id = $3 and dead_at is null
+           returning id)
+         select clock_timestamp() + $1 * interval '1 microsecond' as now,
+           (select min(w.lease_until) from workers w where w.dead_at is null and w.id <> $3) as others_until
+         from renewed",
+        "update workers set lease_until = cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 + $2
+         where id = $3 and dead_at is null
+         returning lease_until - $2 as now,
+           (select min(w.lease_until) from workers w where w.dead_at is null and w.id <> $3) as others_until",
+    );
+    BURY = split(
+        "with buried as (
+           update workers set dead_at = clock_timestamp() + $1 * interval '1 microsecond'
+           where dead_at is null and lease_until < clock_timestamp() + $1 * interval '1 microsecond' returning id)
+         select clock_timestamp() + $1 * interval '1 microsecond' as now, (select count(*) from buried) as buried",
+        "update workers set dead_at = cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1
+         where dead_at is null and lease_until < cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1
+         returning dead_at as now, 1 as buried",
+    );
+    FORGET = shared("delete from workers where dead_at < $1");
+    // What a renewal tells of other tables than its own.
+    HEAR = split(
+        "select
+           (select coalesce(jsonb_agg(r.id), '[]') from provisioning_runs r where r.owner = $1 and r.requested and not r.terminal) as requested,
+           (select coalesce(jsonb_agg(jsonb_build_object('kind', p.kind, 'name', p.name, 'undo', p.undo)), '[]') from pauses p) as pauses",
+        "select
+           (select json_group_array(hex(r.id)) from provisioning_runs r where r.owner = $1 and r.requested and not r.terminal) as requested,
+           (select json_group_array(json_object('kind', p.kind, 'name', p.name, 'undo', json(iif(p.undo, 'true', 'false')))) from pauses p) as pauses",
+    );
     KILL = shared("update workers set dead_at = $2 where id = $1 and dead_at is null");
     DEAD_SINCE = shared("select id from workers where dead_at >= $1");
-    REQUESTED = shared("select id from provisioning_runs where owner = $1 and requested and not terminal");
     RELEASE = split(
         "update provisioning_runs set owner = null where (bucket, id) in (
-           select bucket, id from provisioning_runs where owner in (select k.id from jsonb_to_recordset($1) as k(id uuid))
-           order by id for update)",
-        "update provisioning_runs set owner = null where owner in (select unhex(value->>'id') from json_each($1))",
+           select bucket, id from provisioning_runs where owner = any($1::uuid[]) order by id for update)",
+        "update provisioning_runs set owner = null where owner in (select unhex(value->>0) from json_each($1))",
     );
 }
 
-/// A claim that was under way when its worker died may commit after the worker's runs were released. No transaction lasts
-/// this long, so that releasing the runs of those who died since catches it.
-const LATE_CLAIMS: Duration = Duration::from_mins(10);
+/// A claim that was under way when its worker died may commit after the worker's runs were released, a process that was
+/// stopped may even send one when it goes on. So the runs of all who died in this time are released again and again.
+const LATE_CLAIMS: Duration = Duration::from_hours(24);
 
 /// Frees the runs of these dead workers; they stay due.
-async fn release(tx: &mut Tx, dead: &[Uuid]) -> Result<(), Error> {
+async fn release(tx: &mut Tx, dead: &[Uuid]) -> Result<u64, Error> {
     tx.locks(Rank::Run);
-    let ids: Value = dead.iter().map(|id| json!({"id": id.simple().to_string()})).collect();
-    tx.query(&RELEASE).bind(ids).execute().await?;
-    Ok(())
+    tx.query(&RELEASE).bind(Columns::default().ids(dead.iter().copied())).execute().await
 }
 
 impl Store {
@@ -47,6 +72,7 @@ impl Store {
             // Exactly one process has the file open: whoever registers knows that all earlier workers are gone.
             tx.query(&KILL_ALL).bind(now).execute().await?;
         }
+        tx.query(&FORGET).bind(now - LATE_CLAIMS).execute().await?;
         tx.query(&REGISTER).bind(worker.0).bind(now + lease).bind(now).execute().await?;
         tx.commit().await?;
         self.release_dead_since(Time::from_micros(0)).await?;
@@ -54,26 +80,48 @@ impl Store {
     }
 
     pub(crate) async fn renew_worker(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, Error> {
-        let mut tx = self.db.write().await?;
-        let now = tx.now().await?;
-        let alive = tx.query(&RENEW).bind(worker.0).bind(now + lease).execute().await? == 1;
-        tx.commit().await?;
-        if !alive {
-            return Ok(Renewal::Dead);
-        }
-        let mut tx = self.db.read().await?;
-        let rows = tx.query(&REQUESTED).bind(worker.0).fetch_all().await?;
-        let requested = rows.iter().map(|row| row.get("id").map(RunId)).collect::<Result<_, _>>()?;
-        Ok(Renewal::Alive { now, requested, pauses: pauses::all(&mut tx).await? })
+        let (offset, lease) = (self.db.offset(), i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
+        let renewed = match self.db.once(&RENEW) {
+            Some(once) => once.bind(offset).bind(lease).bind(worker.0).fetch_all().await?.pop(),
+            None => {
+                let mut tx = self.db.write().await?;
+                let row = tx.query(&RENEW).bind(offset).bind(lease).bind(worker.0).fetch_optional().await?;
+                tx.commit().await?;
+                row
+            }
+        };
+        let Some(renewed) = renewed else { return Ok(Renewal::Dead) };
+        let heard = match self.db.once(&HEAR) {
+            Some(once) => once.bind(worker.0).fetch_all().await?.pop().ok_or_else(|| Error::broken("what is heard is one row"))?,
+            None => self.db.read().await?.query(&HEAR).bind(worker.0).fetch_one().await?,
+        };
+        let requested: Vec<Uuid> = heard.json("requested")?;
+        let mut pauses: Vec<Pause> = heard.json::<Vec<Paused>>("pauses")?.into_iter().map(Pause::from).collect();
+        pauses.sort_by(|a, b| a.scope.cmp(&b.scope));
+        Ok(Renewal::Alive {
+            now: renewed.get("now")?,
+            requested: requested.into_iter().map(RunId).collect(),
+            pauses,
+            others_until: renewed.get("others_until")?,
+        })
     }
 
     pub(crate) async fn bury_workers(&self) -> Result<u64, Error> {
-        let mut tx = self.db.write().await?;
-        let now = tx.now().await?;
-        let buried = tx.query(&BURY).bind(now).execute().await?;
-        tx.commit().await?;
-        self.release_dead_since(now - LATE_CLAIMS).await?;
-        Ok(buried)
+        let offset = self.db.offset();
+        let (now, buried) = match self.db.once(&BURY) {
+            Some(once) => {
+                let row = once.bind(offset).fetch_all().await?.pop().ok_or_else(|| Error::broken("a burial tells the time"))?;
+                (row.get("now")?, row.count("buried")?)
+            }
+            None => {
+                let mut tx = self.db.write().await?;
+                let now = tx.now().await?;
+                let buried = tx.query(&BURY).bind(offset).fetch_all().await?.len();
+                tx.commit().await?;
+                (now, buried as u64)
+            }
+        };
+        Ok(buried.max(self.release_dead_since(now - LATE_CLAIMS).await?))
     }
 
     pub(crate) async fn retire_worker(&self, worker: WorkerId) -> Result<(), Error> {
@@ -86,16 +134,33 @@ impl Store {
         tx.commit().await
     }
 
-    async fn release_dead_since(&self, since: Time) -> Result<(), Error> {
-        let mut tx = self.db.read().await?;
-        let rows = tx.query(&DEAD_SINCE).bind(since).fetch_all().await?;
-        drop(tx);
+    /// Returns how many runs are free now that were not.
+    async fn release_dead_since(&self, since: Time) -> Result<u64, Error> {
+        let rows = match self.db.once(&DEAD_SINCE) {
+            Some(once) => once.bind(since).fetch_all().await?,
+            None => self.db.read().await?.query(&DEAD_SINCE).bind(since).fetch_all().await?,
+        };
         let dead = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>, _>>()?;
         if dead.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let mut tx = self.db.write().await?;
-        release(&mut tx, &dead).await?;
-        tx.commit().await
+        let released = release(&mut tx, &dead).await?;
+        tx.commit().await?;
+        Ok(released)
+    }
+}
+
+/// A pause as it is read together with all others.
+#[derive(serde::Deserialize)]
+struct Paused {
+    kind: String,
+    name: String,
+    undo: bool,
+}
+
+impl From<Paused> for Pause {
+    fn from(Paused { kind, name, undo }: Paused) -> Self {
+        Self { scope: format!("{kind}:{name}"), undo }
     }
 }

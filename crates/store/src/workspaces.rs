@@ -14,7 +14,7 @@ use saga::{StoreError, Time};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::db::{Error, Tx};
+use crate::db::{Db, Error, Tx};
 use crate::{Store, audit, heads, idempotency, memberships, provisioning_runs};
 
 crate::statements! {
@@ -47,9 +47,15 @@ pub(crate) async fn account_status(tx: &mut Tx, account: Uuid) -> Result<Option<
 
 /// The slug that a workspace would get now; `None` if a given one is taken. Holds under the head row's lock only.
 pub(crate) async fn free_slug(tx: &mut Tx, account: Uuid, wanted: &Slug) -> Result<Option<String>, Error> {
+    free_slug_besides(tx, account, wanted, Vec::new()).await
+}
+
+/// As [`free_slug`], where `also` are taken as well.
+pub(crate) async fn free_slug_besides(tx: &mut Tx, account: Uuid, wanted: &Slug, also: Vec<String>) -> Result<Option<String>, Error> {
     let (Slug::Given(base) | Slug::Generated(base)) = wanted;
     let rows = tx.query(&LIVE_SLUGS).bind(bucket(account)).bind(account).bind(base.as_str()).bind(format!("{base}-%")).fetch_all().await?;
-    let taken = rows.iter().map(|row| row.get("slug")).collect::<Result<std::collections::HashSet<String>, _>>()?;
+    let mut taken = rows.iter().map(|row| row.get("slug")).collect::<Result<std::collections::HashSet<String>, _>>()?;
+    taken.extend(also);
     if !taken.contains(base) {
         return Ok(Some(base.clone()));
     }
@@ -109,22 +115,23 @@ async fn insert(tx: &mut Tx, new: &NewWorkspace) -> Result<CreateWorkspace, Erro
     Ok(CreateWorkspace::Created { slug })
 }
 
-impl Store {
-    async fn create_workspace(&self, new: &NewWorkspace) -> Result<Written<CreateWorkspace>, Error> {
-        let mut tx = self.db.write().await?;
-        if let Some(earlier) = idempotency::enter(&mut tx, new.idempotency.as_ref()).await? {
-            tx.rollback().await?;
-            return Ok(earlier);
-        }
-        let answer = insert(&mut tx, new).await?;
-        if matches!(answer, CreateWorkspace::Created { .. }) {
-            tx.commit().await?;
-        } else {
-            tx.rollback().await?;
-        }
-        Ok(Written::Done(answer))
+/// Accepts one workspace in a transaction of its own.
+pub(crate) async fn create_alone(db: &Db, new: &NewWorkspace) -> Result<Written<CreateWorkspace>, Error> {
+    let mut tx = db.write().await?;
+    if let Some(earlier) = idempotency::enter(&mut tx, new.idempotency.as_ref()).await? {
+        tx.rollback().await?;
+        return Ok(earlier);
     }
+    let answer = insert(&mut tx, new).await?;
+    if matches!(answer, CreateWorkspace::Created { .. }) {
+        tx.commit().await?;
+    } else {
+        tx.rollback().await?;
+    }
+    Ok(Written::Done(answer))
+}
 
+impl Store {
     async fn room_of(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, Error> {
         let mut tx = self.db.read().await?;
         let Some(row) = tx.query(&ROOM).bind(bucket(account)).bind(account).fetch_optional().await? else { return Ok(None) };
@@ -140,7 +147,7 @@ impl Store {
 #[async_trait]
 impl Workspaces for Store {
     async fn create(&self, new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
-        Ok(self.db.attempt(|| self.create_workspace(&new)).await?)
+        self.accepts.accept(&self.db, new).await
     }
 
     async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError> {
@@ -163,6 +170,10 @@ impl Workspaces for Store {
         page: Page,
     ) -> Result<Vec<Workspace>, StoreError> {
         Ok(self.workspaces_of_account(account, member, filter, page).await?)
+    }
+
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError> {
+        Ok(self.blocked_of(ids).await?)
     }
 
     async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError> {

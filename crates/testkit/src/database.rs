@@ -22,8 +22,13 @@ pub struct TestDb {
 }
 
 enum Place {
-    Sqlite { file: PathBuf, _folder: tempfile::TempDir },
+    Sqlite {
+        file: PathBuf,
+        _folder: tempfile::TempDir,
+    },
     Postgres(postgres::Database),
+    /// Somebody else's, which stays.
+    Elsewhere(String),
 }
 
 impl TestDb {
@@ -52,6 +57,15 @@ impl TestDb {
         Self { db, backend, place, waits }
     }
 
+    /// A PostgreSQL database that is there and migrated.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub async fn on(url: String) -> Self {
+        let (place, waits) = (Place::Elsewhere(url), Waits::default());
+        Self { db: open(&place, waits).await, backend: Backend::Postgres, place, waits }
+    }
+
     #[must_use]
     pub fn store(&self) -> Store {
         Store::new(self.db.clone())
@@ -69,6 +83,7 @@ impl TestDb {
         match &self.place {
             Place::Sqlite { file, .. } => file.display().to_string(),
             Place::Postgres(database) => database.url.clone(),
+            Place::Elsewhere(url) => url.clone(),
         }
     }
 }
@@ -77,6 +92,7 @@ async fn open(place: &Place, waits: Waits) -> Db {
     let db = match place {
         Place::Sqlite { file, .. } => Db::open_sqlite(file).await,
         Place::Postgres(database) => Db::open_postgres(&database.url, 20, waits).await,
+        Place::Elsewhere(url) => Db::open_postgres(url, 20, waits).await,
     };
     db.expect("the test's database can be opened")
 }

@@ -8,11 +8,13 @@ mod asking;
 mod cases;
 mod control;
 mod engine;
+mod freezes;
 mod plan;
 mod redirect;
 mod repeats;
 mod snapshot;
 mod stage;
 
+pub use freezes::{Heard, Owner};
 pub use plan::{Drill, Fault, Then, drills, expected_drills};
 pub use stage::{Stage, definitions};

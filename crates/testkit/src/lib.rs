@@ -2,6 +2,7 @@
 //! that every saga goes through.
 
 pub mod bulk;
+pub mod cluster;
 pub mod contract;
 pub mod database;
 pub mod drill;
@@ -12,5 +13,6 @@ mod timer;
 pub mod whole;
 pub mod world;
 
+pub use cluster::Cluster;
 pub use database::{Backend, TestDb};
 pub use timer::RealTimer;

@@ -16,9 +16,10 @@ use store::{Db, Waits};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+/// Where the servers are that tests start, unless `BERTH_TEST_POSTGRES_BIN` says otherwise; the client is always this one's.
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 /// `nobody` and `nogroup` on Debian: `initdb` refuses root.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 /// For tests of logic: nothing is to survive a crash of the machine.
 const SETTINGS: &str = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 \
                         -c timezone=UTC -c shared_buffers=32MB";
@@ -61,17 +62,15 @@ impl Database {
         let server = tokio::task::spawn_blocking(server).await.expect("the server starts");
         let template = TEMPLATE.get_or_init(|| template(server)).await;
         let name = format!("t_{}", Uuid::now_v7().simple());
-        psql(server, &format!("create database {name} template {template}"));
+        psql_says(server, &format!("create database {name} template {template}"));
         Self { url: server.database(&name), name }
     }
-}
 
-impl Database {
     /// One without tables.
     pub(crate) async fn empty() -> Self {
         let server = tokio::task::spawn_blocking(server).await.expect("the server starts");
         let name = format!("t_{}", Uuid::now_v7().simple());
-        psql(server, &format!("create database {name}"));
+        psql_says(server, &format!("create database {name}"));
         Self { url: server.database(&name), name }
     }
 }
@@ -102,10 +101,7 @@ fn server() -> &'static Server {
 }
 
 fn start() -> Server {
-    assert!(
-        Path::new(BIN).join("initdb").exists(),
-        "PostgreSQL 15 is missing: scripts/tools.sh postgres installs it, or name a server in BERTH_TEST_POSTGRES_URL"
-    );
+    assert!(bin().join("initdb").exists(), "{}", missing());
     // Not in TMPDIR: `nobody` must reach it, and a socket's path may have 107 bytes.
     let folder = PathBuf::from(format!("/tmp/berth-postgres-{}", Uuid::now_v7().simple()));
     fs::create_dir(&folder).expect("/tmp is writable");
@@ -119,7 +115,8 @@ fn start() -> Server {
         Command::new("sh")
     };
     let mut watchdog = command
-        .args(["-c", WATCHDOG, "postgres-watchdog", BIN])
+        .args(["-c", WATCHDOG, "postgres-watchdog"])
+        .arg(bin())
         .arg(&folder)
         .arg(SETTINGS)
         .env("HOME", &folder)
@@ -140,14 +137,13 @@ fn start() -> Server {
 async fn template(server: &Server) -> String {
     let name = format!("berth_template_{}", store::schema_digest());
     let lock = Lock::take(server);
-    let known = client(server).arg("-l").output().expect("psql can be started");
-    if !String::from_utf8_lossy(&known.stdout).lines().any(|line| line.split('|').next() == Some(&name)) {
+    if !psql_says(server, "select datname from pg_database").lines().any(|line| line == name) {
         let draft = format!("draft_{}", Uuid::now_v7().simple());
-        psql(server, &format!("create database {draft}"));
+        psql_says(server, &format!("create database {draft}"));
         let db = Db::open_postgres(&server.database(&draft), 1, Waits::default()).await.expect("the new database can be opened");
         db.migrate().await.expect("an empty database can be migrated");
         db.close().await;
-        psql(server, &format!("alter database {draft} rename to {name}"));
+        psql_says(server, &format!("alter database {draft} rename to {name}"));
     }
     drop(lock);
     name
@@ -174,12 +170,32 @@ impl Drop for Lock {
 }
 
 fn client(server: &Server) -> Command {
-    let mut command = Command::new(Path::new(BIN).join("psql"));
-    command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &server.url]).current_dir("/");
+    let mut command = psql();
+    command.args(["-d", &server.url]);
     command
 }
 
-fn psql(server: &Server, sql: &str) -> String {
+/// The client, told to say only what was asked for.
+pub(crate) fn psql() -> Command {
+    let mut command = Command::new(Path::new(BIN).join("psql"));
+    command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"]).current_dir("/");
+    command
+}
+
+/// The folder of `initdb` and `pg_ctl`.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the command that runs them which server to use")]
+pub(crate) fn bin() -> PathBuf {
+    std::env::var_os("BERTH_TEST_POSTGRES_BIN").map_or_else(|| PathBuf::from(BIN), PathBuf::from)
+}
+
+pub(crate) fn missing() -> String {
+    format!(
+        "PostgreSQL is missing in {}: scripts/tools.sh postgres installs it, or name a server in BERTH_TEST_POSTGRES_URL",
+        bin().display()
+    )
+}
+
+fn psql_says(server: &Server, sql: &str) -> String {
     let output = client(server).args(["-c", sql]).output().expect("psql can be started");
     assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -23,10 +23,10 @@ impl From<Error> for Problem {
         let text = error.to_string();
         match error {
             Error::Invalid(errors) => invalid(errors),
-            Error::NotFound { .. } => Self::new(Code::NotFound, sentence(&text)),
-            Error::Forbidden { what, permission } => {
-                Self::new(Code::PermissionDenied, sentence(&text)).member("permission", permission).member("on", what)
-            }
+            Error::NotFound { .. } => Self::new(Code::NotFound, advised(&text, Code::NotFound)),
+            Error::Forbidden { what, permission } => Self::new(Code::PermissionDenied, advised(&text, Code::PermissionDenied))
+                .member("permission", permission)
+                .member("on", what),
             Error::SlugTaken { slug } => Self::new(Code::SlugTaken, advised(&text, Code::SlugTaken)).member("slug", slug),
             Error::QuotaExceeded { max } => Self::new(Code::QuotaExceeded, advised(&text, Code::QuotaExceeded)).member("max", max),
             Error::AccountNotActive { status } => {

@@ -37,7 +37,8 @@ pub fn patch() -> Object {
 
 pub fn filters() -> Array {
     let item = ObjectBuilder::new().schema_type(Type::String).pattern(Some(FILTER)).examples([serde_json::json!("cost-center:4711")]);
-    ArrayBuilder::new().items(item).max_items(Some(FILTERS_MAX)).build()
+    let words = "Only workspaces that have this label, `key` or `key:value`. May be given several times: all have to be there.";
+    ArrayBuilder::new().items(item).max_items(Some(FILTERS_MAX)).description(Some(words)).build()
 }
 
 /// `key` or `key:value`.

@@ -4,14 +4,19 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::table::plain;
+use super::table::{plain, printable, time};
 
 /// Lines for a person; none where the problem's own detail says it all.
 pub fn of(problem: &Value) -> Vec<String> {
     match problem["code"].as_str().unwrap_or_default() {
         "run_in_progress" => run_in_the_way(problem),
         "workspace_frozen" => frozen(problem),
-        "name_ambiguous" | "name_retired" => ids(problem),
+        "quota_exceeded" => vec!["`berth workspaces list` shows what there is.".to_owned()],
+        "not_found" if plain(&problem["detail"]).starts_with("There is no such pause") => {
+            vec!["`berth pauses` lists what is paused.".to_owned()]
+        }
+        "name_ambiguous" => ids(problem),
+        "name_retired" => retired(problem),
         "unauthenticated" | "invalid_token" => {
             vec!["Set BERTH_TOKEN to a token that is valid, or name a profile that has one: --profile NAME.".to_owned()]
         }
@@ -35,7 +40,16 @@ fn run_in_the_way(problem: &Value) -> Vec<String> {
 }
 
 fn frozen(problem: &Value) -> Vec<String> {
-    problem["freezes"].as_array().into_iter().flatten().map(freeze).collect()
+    problem["freezes"].as_array().into_iter().flatten().map(|one| format!("{}; {} lifts it.", freeze(one), lifted(one))).collect()
+}
+
+/// What lifts a freeze.
+fn lifted(freeze: &Value) -> String {
+    match freeze["source"].as_str().unwrap_or_default() {
+        "account_admin" => "`berth workspaces unfreeze WORKSPACE`".to_owned(),
+        "deletion" => "`berth workspaces restore WORKSPACE`".to_owned(),
+        source => format!("an operator's `berth workspaces unfreeze WORKSPACE --source {}`", printable(source)),
+    }
 }
 
 /// One freeze in a line.
@@ -48,12 +62,25 @@ pub fn freeze(freeze: &Value) -> String {
         let _ = write!(line, ": {note}");
     }
     if let Some(until) = freeze["expires_at"].as_str() {
-        let _ = write!(line, ", until {until}");
+        let _ = write!(line, ", until {}", time(&Value::from(until)));
     }
     line
 }
 
+fn candidates(problem: &Value) -> Vec<&str> {
+    problem["workspace_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn retired(problem: &Value) -> Vec<String> {
+    match &candidates(problem)[..] {
+        [one] => {
+            vec![format!("`berth workspaces get {one}` shows it; if it was deleted, `berth workspaces restore {one}` brings it back.")]
+        }
+        _ => ids(problem),
+    }
+}
+
 fn ids(problem: &Value) -> Vec<String> {
-    let ids: Vec<&str> = problem["workspace_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let ids = candidates(problem);
     if ids.is_empty() { Vec::new() } else { vec![format!("Name one by its id: {}.", ids.join(", "))] }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Method, Response, StatusCode, Url};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::document::Document;
 use super::exit::Exit;
 use super::output::say;
 use super::profile::Access;
@@ -38,7 +39,7 @@ pub struct Client {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Value,
+    pub body: Document,
 }
 
 impl Answer {
@@ -49,7 +50,7 @@ impl Answer {
 
 /// A page or several of a list, and whether there is more.
 pub struct Listed {
-    pub items: Vec<Value>,
+    pub items: Vec<Document>,
     pub more: bool,
 }
 
@@ -158,9 +159,9 @@ impl Request<'_> {
             (status, headers, response.text().await.map_err(|e| client.lost(&e, true))?)
         };
         if text.is_empty() {
-            return Ok(Answer { status, headers, body: Value::Null });
+            return Ok(Answer { status, headers, body: Document::default() });
         }
-        let body = serde_json::from_str(&text).map_err(|_| {
+        let body = Document::parse(text).map_err(|_| {
             Stop::new(
                 Exit::Failed,
                 format!("{} does not answer like Berth", client.url()),
@@ -243,7 +244,7 @@ impl Request<'_> {
             let answer = request.send().await?;
             cursor = answer.header("link").and_then(next_cursor);
             listed.more = cursor.is_some();
-            let Value::Array(items) = answer.body else { continue };
+            let items = answer.body.items();
             let enough = items.iter().position(|item| !wanted(item)).unwrap_or(items.len());
             listed.more &= enough == items.len();
             listed.items.extend(items.into_iter().take(enough));
@@ -257,15 +258,15 @@ impl Client {
     async fn problem(&self, response: Response) -> Stop {
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
-        let problem = match serde_json::from_str::<Value>(&text) {
+        let problem = match Document::parse(text) {
             Ok(problem) if problem["title"].is_string() && problem["status"].is_u64() => problem,
-            _ => json!({
-                "type": "about:blank",
-                "title": format!("The server answered {status}, not as Berth does"),
-                "status": status.as_u16(),
-                "detail": "Is BERTH_URL right, and is there a proxy on the way?",
-                "code": "not_berth",
-            }),
+            _ => Document::from([
+                ("type", "about:blank".into()),
+                ("title", format!("The server answered {status}, not as Berth does").into()),
+                ("status", status.as_u16().into()),
+                ("detail", "Is BERTH_URL right, and is there a proxy on the way?".into()),
+                ("code", "not_berth".into()),
+            ]),
         };
         Stop::Problem { problem, url: self.url().to_owned() }
     }
@@ -278,6 +279,10 @@ impl Client {
             let advice =
                 "Its certificate has to be signed by an authority that this machine trusts; SSL_CERT_FILE may name a file of others.";
             return Stop::new(Exit::Unavailable, title, advice);
+        }
+        if cause.contains("InvalidContentType") {
+            let title = format!("cannot reach {}: what answers there does not speak TLS", self.url());
+            return Stop::new(Exit::Unavailable, title, "Is its address http:// instead of https://?");
         }
         let detail = match (harmless, e.is_connect()) {
             (true, true) => "Is it running there, and is BERTH_URL right?",

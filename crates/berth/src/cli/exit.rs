@@ -28,7 +28,7 @@ const TABLE: &[(Exit, &str)] = &[
     (Exit::Unavailable, "Berth, or a part of it, cannot be reached; try again"),
     (Exit::RunFailed, "a watched run failed, was cancelled or abandoned, or did not end in the time given"),
     (Exit::Unverified, "a check failed: an export is not what its receipt says, or an audit chain is broken"),
-    (Exit::Interrupted, "interrupted (Ctrl-C)"),
+    (Exit::Interrupted, "interrupted: Ctrl-C, SIGTERM, or the terminal was closed"),
 ];
 
 impl Exit {
@@ -66,9 +66,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table, for `--help`.
+/// What stands below `--help`: who asks, and the table.
 pub fn help() -> String {
-    let mut text = "Exit codes:\n".to_owned();
+    let mut text = "Who you are and where Berth is: BERTH_URL and BERTH_TOKEN, or --profile NAME of ~/.config/berth/config.toml. BERTH_ACCOUNT_ID is the\n\
+        account that names are looked up in. For `berth dev`, `. berth-data/dev.env` sets all three.\n\nExit codes:\n"
+        .to_owned();
     for (exit, about) in TABLE {
         let _ = writeln!(text, "  {:>3}  {about}", *exit as u8);
     }

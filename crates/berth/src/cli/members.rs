@@ -50,13 +50,16 @@ struct Of {
 
 impl Of {
     async fn path(&self, client: &Client) -> Result<String, Stop> {
-        Ok(match &self.workspace {
-            Some(workspace) => {
-                format!("/v1/workspaces/{}/members", names::workspace(client, workspace, self.account.as_deref()).await?)
-            }
-            None => format!("/v1/accounts/{}/members", names::account(client, self.account.as_deref()).await?),
-        })
+        path(client, self.workspace.as_deref(), self.account.as_deref()).await
     }
+}
+
+/// Where the members of a workspace stand, or of an account.
+pub async fn path(client: &Client, workspace: Option<&str>, account: Option<&str>) -> Result<String, Stop> {
+    Ok(match workspace {
+        Some(workspace) => format!("/v1/workspaces/{}/members", names::workspace(client, workspace, account).await?),
+        None => format!("/v1/accounts/{}/members", names::account(client, account).await?),
+    })
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -80,8 +83,12 @@ impl Role {
 
 #[derive(Debug, Args)]
 pub struct List {
-    #[command(flatten)]
-    of: Of,
+    /// Those of an account, by name or id; without it those of `BERTH_ACCOUNT_ID`, or of the only account that you have.
+    #[arg(long, value_name = "NAME|ID")]
+    account: Option<String>,
+    /// Those of a workspace, by name or id, which is looked up in the account.
+    #[arg(long, value_name = "NAME|ID")]
+    workspace: Option<String>,
     #[command(flatten)]
     most: Most,
     #[command(flatten)]
@@ -91,18 +98,18 @@ pub struct List {
 impl List {
     async fn run(&self, environment: &Environment) -> Result<(), Stop> {
         let session = self.ask.session(environment)?;
-        let path = self.of.path(&session.client).await?;
+        let path = path(&session.client, self.workspace.as_deref(), self.account.as_deref()).await?;
         let listed = session.client.get(path).pages(self.most.limit()).await?;
-        session.output.list(&listed.items, table)?;
+        session.output.list(&listed.items, |members| table(members.iter().map(|m| &**m)))?;
         self.most.tell(&listed, session.output);
         Ok(())
     }
 }
 
-fn table(members: &[Value]) -> String {
+fn table<'a>(members: impl IntoIterator<Item = &'a Value>) -> String {
     rows(
         ["NAME", "TYPE", "ROLE", "STATE", "ID", "SINCE"],
-        members.iter().map(|m| {
+        members.into_iter().map(|m| {
             [plain(&m["name"]), plain(&m["type"]), plain(&m["role"]), plain(&m["state"]), plain(&m["id"]), time(&m["created_at"])]
         }),
         "No members.",
@@ -176,7 +183,7 @@ impl Add {
 
 /// One member, and whether the role holds yet.
 fn shown(member: &Value) -> String {
-    let mut text = table(std::slice::from_ref(member));
+    let mut text = table([member]);
     if member["state"] == "pending" {
         text.push_str("\nIt is recorded, and holds in a moment: the permission system is still to be told.\n");
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::client::{Client, segment};
+use super::document::Document;
 use super::exit::Exit;
 use super::stop::Stop;
 use super::table::{plain, printable};
@@ -43,11 +44,11 @@ async fn account_if_clear(client: &Client, given: Option<&str>) -> Result<Option
     if let Some(id) = id(name) {
         return Ok(Some(id));
     }
-    let named: Vec<Value> = accounts(client).await?.into_iter().filter(|a| same(&a["name"], name) || a["slug"] == name).collect();
+    let named: Vec<Document> = accounts(client).await?.into_iter().filter(|a| same(&a["name"], name) || a["slug"] == name).collect();
     one(&named, "account", name).map(Some)
 }
 
-async fn accounts(client: &Client) -> Result<Vec<Value>, Stop> {
+async fn accounts(client: &Client) -> Result<Vec<Document>, Stop> {
     Ok(client.get("/v1/accounts").pages(None).await?.items)
 }
 
@@ -67,7 +68,12 @@ pub async fn workspace(client: &Client, name: &str, account: Option<&str>) -> Re
             let found = client.get(format!("/v1/accounts/{account}/workspaces/by-name/{}", segment(name))).send().await;
             match found {
                 Ok(answer) => Ok(text(&answer.body["id"])),
-                Err(stop) if stop.code() == Some("not_found") => Err(none("workspace", name)),
+                // A workspace that was never whole has no claim to its name, but is in the lists.
+                Err(stop) if stop.code() == Some("not_found") => {
+                    let mut named = memberships(client, name).await?;
+                    named.retain(|workspace| workspace["account_id"] == *account);
+                    one(&named, "workspace", name)
+                }
                 Err(stop) => Err(stop),
             }
         }
@@ -90,7 +96,7 @@ pub async fn gone_workspace(client: &Client, name: &str, account: Option<&str>) 
 }
 
 /// The workspaces of this name that the caller is a member of.
-async fn memberships(client: &Client, name: &str) -> Result<Vec<Value>, Stop> {
+async fn memberships(client: &Client, name: &str) -> Result<Vec<Document>, Stop> {
     let found = client.get("/v1/workspaces").query("name_contains", name).pages(None).await?.items;
     Ok(found.into_iter().filter(|workspace| same(&workspace["name"], name)).collect())
 }
@@ -104,12 +110,19 @@ pub async fn run(client: &Client, name: &str, account: Option<&str>) -> Result<S
         return Ok(id);
     }
     let workspace = workspace(client, name, account).await?;
-    let runs = client.get("/v1/provisioning-runs").query("workspace_id", &workspace).pages(Some(1)).await?.items;
-    runs.first().map(|run| text(&run["id"])).ok_or_else(|| Stop::new(Exit::NotFound, format!("the workspace {name} has no run"), ""))
+    // The one that `workspaces get` shows: carrying a freeze to the backends is no run that somebody means.
+    let found = client.get(format!("/v1/workspaces/{workspace}")).send().await?.body;
+    found["run"]["id"].as_str().map(str::to_owned).ok_or_else(|| {
+        Stop::new(
+            Exit::NotFound,
+            format!("the latest run of {} is kept no longer", printable(name)),
+            format!("`berth runs list --workspace {workspace}` shows those that are."),
+        )
+    })
 }
 
 /// The one thing of that name.
-fn one(named: &[Value], kind: &str, name: &str) -> Result<String, Stop> {
+fn one(named: &[Document], kind: &str, name: &str) -> Result<String, Stop> {
     match named {
         [one] => Ok(text(&one["id"])),
         [] => Err(none(kind, name)),
@@ -132,7 +145,7 @@ fn none(kind: &str, name: &str) -> Stop {
     )
 }
 
-fn listed(things: &[Value]) -> String {
+fn listed(things: &[Document]) -> String {
     things.iter().map(|thing| format!("{} ({})", plain(&thing["id"]), plain(&thing["name"]))).collect::<Vec<_>>().join(", ")
 }
 

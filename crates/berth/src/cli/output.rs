@@ -5,6 +5,7 @@ use std::io::Write as _;
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::document::{self, Document};
 use super::exit::Exit;
 use super::stop::Stop;
 
@@ -22,20 +23,20 @@ pub enum Output {
 
 impl Output {
     /// Prints one thing.
-    pub fn item(self, value: &Value, table: impl FnOnce(&Value) -> String) -> Result<(), Stop> {
+    pub fn item(self, item: &Document, table: impl FnOnce(&Value) -> String) -> Result<(), Stop> {
         match self {
-            Self::Table => put(&table(value)),
-            Self::Json => put(&format!("{value:#}\n")),
-            Self::Ndjson => put(&format!("{value}\n")),
+            Self::Table => put(&table(item)),
+            Self::Json => put(&(item.indented() + "\n")),
+            Self::Ndjson => put(&(item.line() + "\n")),
         }
     }
 
     /// Prints a list of things.
-    pub fn list(self, items: &[Value], table: impl FnOnce(&[Value]) -> String) -> Result<(), Stop> {
+    pub fn list(self, items: &[Document], table: impl FnOnce(&[Document]) -> String) -> Result<(), Stop> {
         match self {
             Self::Table => put(&table(items)),
-            Self::Json => put(&format!("{:#}\n", Value::from(items))),
-            Self::Ndjson => items.iter().try_for_each(|item| put(&format!("{item}\n"))),
+            Self::Json => put(&(document::indented(items) + "\n")),
+            Self::Ndjson => items.iter().try_for_each(|item| put(&(item.line() + "\n"))),
         }
     }
 

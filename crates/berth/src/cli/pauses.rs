@@ -116,8 +116,8 @@ pub struct Pauses {
 impl Pauses {
     pub async fn run(&self, environment: &Environment) -> Result<(), Stop> {
         let session = self.ask.session(environment)?;
-        let pauses = session.client.get("/v1/pauses").send().await?.body;
-        session.output.list(pauses.as_array().map_or(&[], Vec::as_slice), |pauses| {
+        let pauses = session.client.get("/v1/pauses").send().await?.body.items();
+        session.output.list(&pauses, |pauses| {
             rows(
                 ["PAUSED", "TAKING BACK", "SINCE", "BY", "COMMENT"],
                 pauses.iter().map(|pause| {

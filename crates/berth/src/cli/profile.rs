@@ -69,26 +69,32 @@ pub fn find(named: Option<&str>, environment: &Environment) -> Result<Access, St
     let set = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
     let (url, token) = (set("BERTH_URL"), set("BERTH_TOKEN"));
     if let Some(name) = named {
-        return profile(name, environment)?.ok_or_else(|| {
-            Stop::usage(
-                format!("there is no profile called {name}"),
-                format!("The profiles are in {}.", shown(place(environment).as_deref())),
-            )
-        });
+        return match profile(name, environment)? {
+            Found::Profile(access) => Ok(access),
+            Found::Others(others) => {
+                let file = shown(place(environment).as_deref());
+                let there =
+                    if others.is_empty() { format!("Write one into {file}.") } else { format!("{file} has: {}.", others.join(", ")) };
+                Err(Stop::usage(format!("there is no profile called {name}"), there))
+            }
+        };
     }
     match (url, token) {
         (Some(url), Some(token)) => access(Profile { url, token: Token(token), account: set("BERTH_ACCOUNT_ID") }),
         (Some(_), None) => Err(Stop::usage("BERTH_URL is set, but BERTH_TOKEN is not", "Set it to your token, or use --profile NAME.")),
-        (None, Some(_)) => Err(Stop::usage("BERTH_TOKEN is set, but BERTH_URL is not", "Set it to Berth's address, such as https://berth.example.com.")),
-        (None, None) => profile(DEFAULT, environment)?.ok_or_else(|| {
-            Stop::usage(
+        (None, Some(_)) => {
+            Err(Stop::usage("BERTH_TOKEN is set, but BERTH_URL is not", "Set it to Berth's address, such as https://berth.example.com."))
+        }
+        (None, None) => match profile(DEFAULT, environment)? {
+            Found::Profile(access) => Ok(access),
+            Found::Others(_) => Err(Stop::usage(
                 "it is not known where Berth is, and who you are",
                 format!(
                     "Set BERTH_URL and BERTH_TOKEN (`. berth-data/dev.env` does so for `berth dev`), or write a profile into {}:\n\n    [profiles.default]\n    url = \"https://berth.example.com\"\n    token = \"...\"\n",
                     shown(place(environment).as_deref())
                 ),
-            )
-        }),
+            )),
+        },
     }
 }
 
@@ -103,11 +109,18 @@ fn shown(place: Option<&Path>) -> String {
     place.map_or_else(|| "$XDG_CONFIG_HOME/berth/config.toml".to_owned(), |place| place.display().to_string())
 }
 
-fn profile(name: &str, environment: &Environment) -> Result<Option<Access>, Stop> {
-    let Some(path) = place(environment) else { return Ok(None) };
+/// What the file has.
+enum Found {
+    Profile(Access),
+    /// The names of those that it has instead.
+    Others(Vec<String>),
+}
+
+fn profile(name: &str, environment: &Environment) -> Result<Found, Stop> {
+    let Some(path) = place(environment) else { return Ok(Found::Others(Vec::new())) };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Others(Vec::new())),
         Err(e) => return Err(Stop::usage(format!("cannot read {}: {e}", path.display()), "Correct the file's owner and mode.")),
     };
     let mut file: File = Figment::from(Toml::string(&text)).extract().map_err(|e| {
@@ -118,12 +131,18 @@ fn profile(name: &str, environment: &Environment) -> Result<Option<Access>, Stop
     {
         say(&format!("berth: others can read the tokens in {0}: chmod 600 {0}\n", path.display()));
     }
-    file.profiles.remove(name).map(access).transpose()
+    match file.profiles.remove(name) {
+        Some(profile) => access(profile).map(Found::Profile),
+        None => Ok(Found::Others(file.profiles.into_keys().collect())),
+    }
 }
 
 fn access(profile: Profile) -> Result<Access, Stop> {
     let wrong =
         |why: &str| Stop::usage(format!("the address `{}` cannot be used: {why}", profile.url), "It looks like https://berth.example.com.");
+    if !profile.url.contains("://") {
+        return Err(wrong("it does not begin with http:// or https://"));
+    }
     let url = Url::parse(profile.url.trim()).map_err(|e| wrong(&e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("it is neither http nor https"));

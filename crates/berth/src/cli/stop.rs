@@ -1,9 +1,10 @@
 //! Why a command ends early: a problem that the server answered with, or something on this side; told to a person, or
 //! as JSON to a program.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::advice;
+use super::document::Document;
 use super::exit::Exit;
 use super::output::Output;
 use super::table::{plain, printable};
@@ -12,7 +13,7 @@ use super::table::{plain, printable};
 #[derive(Debug)]
 pub enum Stop {
     /// The server refused: its problem document, as it came, and the server's address.
-    Problem { problem: Value, url: String },
+    Problem { problem: Document, url: String },
     /// Something on this side of the wire.
     Local { exit: Exit, title: String, detail: String },
     /// All has been said already; only the exit code remains.
@@ -63,11 +64,12 @@ impl Stop {
     pub fn print(&self, output: Output) {
         let text = match (self, output) {
             (Self::Told(_) | Self::ReaderGone, _) => return,
-            (Self::Problem { problem, .. }, Output::Json) => format!("{problem:#}\n"),
-            (Self::Problem { problem, .. }, Output::Ndjson) => format!("{problem}\n"),
+            (Self::Problem { problem, .. }, Output::Json) => problem.indented() + "\n",
+            (Self::Problem { problem, .. }, Output::Ndjson) => problem.line() + "\n",
             (Self::Local { exit, title, detail }, Output::Json | Output::Ndjson) => {
-                let problem = json!({"type": "about:blank", "title": title, "detail": detail, "code": exit.word()});
-                if output == Output::Json { format!("{problem:#}\n") } else { format!("{problem}\n") }
+                let words = [("type", "about:blank"), ("title", title), ("detail", detail), ("code", exit.word())];
+                let problem = Document::from(words.map(|(name, word)| (name, word.into())));
+                if output == Output::Json { problem.indented() + "\n" } else { problem.line() + "\n" }
             }
             (Self::Problem { problem, url }, Output::Table) => told(problem, url),
             (Self::Local { title, detail, .. }, Output::Table) if detail.is_empty() => format!("berth: {title}\n"),
@@ -87,6 +89,12 @@ impl Stop {
     }
 }
 
+/// Many a detail begins with its title, which has been told already.
+fn without_title<'a>(detail: &'a str, title: &str) -> &'a str {
+    let rest = detail.strip_prefix(title).and_then(|rest| rest.strip_prefix('.')).map(str::trim_start);
+    rest.filter(|rest| !rest.is_empty()).unwrap_or(detail)
+}
+
 /// A problem for a person: title, detail, everything that is wrong, what to do, and the request's id.
 fn told(problem: &Value, url: &str) -> String {
     use std::fmt::Write as _;
@@ -94,7 +102,8 @@ fn told(problem: &Value, url: &str) -> String {
     let mut line = |words: &str| {
         let _ = writeln!(text, "  {}", printable(words));
     };
-    line(&plain(&problem["detail"]));
+    let detail = plain(&problem["detail"]);
+    line(without_title(&detail, &plain(&problem["title"])));
     let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
     if errors.len() > 1 {
         for e in errors {

@@ -53,10 +53,10 @@ pub fn rows<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = 
 }
 
 /// One thing as lines of `name  value`.
-pub fn card(lines: impl IntoIterator<Item = (&'static str, String)>) -> String {
+pub fn card(lines: impl IntoIterator<Item = (impl Into<String>, String)>) -> String {
     let mut table = bare();
     for (name, value) in lines {
-        table.add_row([name.to_owned(), value]);
+        table.add_row([name.into(), value]);
     }
     trimmed(&table)
 }

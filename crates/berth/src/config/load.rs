@@ -8,7 +8,7 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, PermissionSystem, SECTIONS};
+use super::{Config, DatabaseUrl, PermissionSystem, SECTIONS};
 
 /// Variables of ours that are not settings: what `dev.env` sets for a shell, and what tests use.
 const OTHER_VARIABLES: &[&str] = &["BERTH_URL", "BERTH_TOKEN", "BERTH_ACCOUNT_ID", "BERTH_CONFIG"];
@@ -23,6 +23,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     pub admin_listen: Option<SocketAddr>,
     pub data_dir: Option<PathBuf>,
+    pub database_url: Option<DatabaseUrl>,
+    pub runtime_role: Option<String>,
 }
 
 /// Settings that cannot be used; each finding names the setting, where it was given, and what would do.
@@ -50,6 +52,12 @@ pub fn load(file: Option<&Path>, environment: &Environment, overrides: &Override
     }
     if let Some(dir) = &overrides.data_dir {
         config.data.dir.clone_from(dir);
+    }
+    if overrides.database_url.is_some() {
+        config.database.url.clone_from(&overrides.database_url);
+    }
+    if overrides.runtime_role.is_some() {
+        config.database.runtime_role.clone_from(&overrides.runtime_role);
     }
     let findings = check(&config);
     if findings.is_empty() { Ok(config) } else { Err(ConfigError(findings)) }
@@ -187,6 +195,18 @@ fn check(config: &Config) -> Vec<String> {
         "`export.concurrent`: 1 to 3 exports may run at once; the fourth connection is for all else",
     );
     must(!config.export.slow_reader_timeout.0.is_zero(), "`export.slow_reader_timeout`: must not be zero");
+    let database = &config.database;
+    must(
+        database.connections >= config.export.concurrent + 2,
+        "`database.connections`: exports hold `export.concurrent` of them; at least two more are needed for all else",
+    );
+    for (key, wait) in [
+        ("connection_timeout", database.connection_timeout),
+        ("lock_timeout", database.lock_timeout),
+        ("statement_timeout", database.statement_timeout),
+    ] {
+        must(!wait.0.is_zero(), &format!("`database.{key}`: must not be zero"));
+    }
     let permissions = &config.permissions;
     let keys = [permissions.key.is_some(), permissions.key_file.is_some()];
     match permissions.kind {

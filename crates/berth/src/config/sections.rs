@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use domain::model::ExportFormat;
 use serde::{Deserialize, Serialize};
 
+use super::database_url::DatabaseUrl;
 use super::secret::Secret;
 use super::section::section;
 use super::units::{Period, Size};
@@ -33,8 +34,42 @@ section! {
 section! {
     /// Where Berth keeps what it knows.
     Data in "data" {
-        /// The data folder: made with mode 0700, held by one process at a time.
+        /// The data folder: of `berth dev`, which makes it with mode 0700 and holds it alone. Of `berth work` only the `local` backend is in
+        /// it, which all processes of one machine may share.
         dir: PathBuf = PathBuf::from("berth-data"),
+    }
+}
+
+section! {
+    /// The PostgreSQL (15 or newer) of `berth serve`, `work`, `migrate`, `bootstrap` and `token`. `berth dev` keeps its own SQLite.
+    Database in "database" {
+        /// `postgres://USER:PASSWORD@HOST:PORT/NAME`, with `?sslmode=verify-full&sslrootcert=FILE` for TLS. The password may also stand in
+        /// `PGPASSWORD` or `~/.pgpass`.
+        url: Option<DatabaseUrl> = None,
+        /// The same database without the pooler in between: for `berth migrate`, and for what needs a session.
+        direct_url: Option<DatabaseUrl> = None,
+        /// What stands in between: `none`, or `transaction` for a pooler that gives a server connection away after each transaction.
+        pooler: Pooling = Pooling::None,
+        /// The most connections of this process.
+        connections: u32 = 20,
+        /// How long a request or a step waits for a connection; then it is answered 503, or tried again.
+        connection_timeout: Period = Period::seconds(5),
+        /// How long a statement waits for a lock; of a migration, too.
+        lock_timeout: Period = Period::seconds(5),
+        /// How long a statement may take. Migrations may take as long as they need.
+        statement_timeout: Period = Period::seconds(30),
+        /// The role that `serve` and `work` connect as: `berth migrate` gives it what it needs and no more.
+        runtime_role: Option<String> = None,
+    }
+}
+
+section! {
+    /// The built-in token issuer, which `berth serve` accepts tokens of.
+    Issuer in "issuer" {
+        /// The signing key, as `berth generate-key FILE` makes it. Whoever can read it can be anybody.
+        key_file: Option<PathBuf> = None,
+        /// What its tokens say who issued them.
+        name: String = "berth".to_owned(),
     }
 }
 
@@ -97,14 +132,15 @@ section! {
         default_format: ExportFormat = ExportFormat::Csv,
         /// How long a reader may take over a piece of 64 KiB; a slower one is cut off.
         slow_reader_timeout: Period = Period::seconds(60),
-        /// How many exports may run at once, 1 to 3; a further one is answered 503. Each holds one of the database's four
-        /// connections for reading.
+        /// How many exports may run at once, 1 to 3; a further one is answered 503. Each holds a connection, of which SQLite has
+        /// four for reading.
         concurrent: u32 = 2,
     }
 }
 
 section! {
-    /// For trying and testing: makes the `local` backend fail, and time run faster. Only `berth dev` has these.
+    /// For trying and testing: makes the `local` backend fail, and time run faster. `berth serve` and `work` obey them
+    /// too, and say so in their log.
     Dev in "dev" {
         /// The share of calls to the `local` backend that fail without an effect, 0 to 1.
         backend_fail_rate: f64 = 0.0,
@@ -146,6 +182,14 @@ section! {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// What stands between Berth and its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    None,
+    Transaction,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

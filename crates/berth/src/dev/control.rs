@@ -16,9 +16,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-use super::grant::{self, Wanted};
 use crate::data_folder::{DataFolder, cannot};
 use crate::failure::Failure;
+use crate::grant::{self, Wanted};
 
 const SOCKET: &str = "control.sock";
 const LINE_MAX: u64 = 64 * 1024;

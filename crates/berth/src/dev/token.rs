@@ -1,49 +1,17 @@
-//! The command line of `berth dev token`, and the way to whoever holds the data folder.
+//! `berth dev token`: the way to whoever holds the data folder.
 
 use std::time::Duration;
 
-use clap::Args;
-use domain::PrincipalKind;
-
-use super::grant::{On, Wanted};
-use super::{control, grant, house, on_runtime};
-use crate::config::{Config, Period};
+use super::{control, folder};
+use crate::config::Config;
 use crate::data_folder::{DataFolder, Held};
 use crate::failure::Failure;
+use crate::grant::{self, Arguments, Wanted};
+use crate::process::on_runtime;
 
 /// How often, and how long, a process that starts or stops is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(10);
-
-#[derive(Args)]
-#[command(group = clap::ArgGroup::new("principal").required(true))]
-pub struct Arguments {
-    /// The user that the token is for; made if there is none of this name.
-    #[arg(long, group = "principal", value_name = "NAME")]
-    user: Option<String>,
-    /// The service account that the token is for; made if there is none of this name.
-    #[arg(long, group = "principal", value_name = "NAME")]
-    service_account: Option<String>,
-    /// A role to give: owner, admin, member or viewer on an account or workspace, operator or auditor on the platform.
-    #[arg(long, requires = "on")]
-    role: Option<String>,
-    /// What the role is on: account:ID, workspace:ID or platform.
-    #[arg(long, requires = "role", value_name = "SCOPE")]
-    on: Option<On>,
-    /// How long the token is valid.
-    #[arg(long, default_value = "30d", value_name = "PERIOD")]
-    expires: Period,
-}
-
-impl Arguments {
-    fn wanted(self) -> Wanted {
-        let (kind, name) = match (self.user, self.service_account) {
-            (Some(name), _) => (PrincipalKind::User, name),
-            (None, name) => (PrincipalKind::ServiceAccount, name.unwrap_or_default()),
-        };
-        Wanted { kind, name, role: self.role.zip(self.on), lifetime: self.expires.0 }
-    }
-}
 
 /// Prints a token: by the running `berth dev` if there is one, otherwise by opening the folder for a moment.
 ///
@@ -80,12 +48,12 @@ async fn token(config: &Config, wanted: Wanted) -> Result<String, Failure> {
 }
 
 /// With no process at work on the folder, this one is.
-async fn alone(config: &Config, folder: &DataFolder, wanted: &Wanted) -> Result<String, Failure> {
-    if !house::has_database(folder) {
-        return Err(Failure::new(format!("{} holds no data of Berth yet: start `berth dev` first", folder.path().display())));
+async fn alone(config: &Config, data: &DataFolder, wanted: &Wanted) -> Result<String, Failure> {
+    if !folder::has_database(data) {
+        return Err(Failure::new(format!("{} holds no data of Berth yet: start `berth dev` first", data.path().display())));
     }
-    let house = house::open(config, folder).await?;
-    let token = grant::token(&house.berth, &house.issuer, wanted).await;
+    let (house, issuer) = folder::open(config, data).await?;
+    let token = grant::token(&house.berth, &issuer, wanted).await;
     house.store.db().close().await;
     token
 }

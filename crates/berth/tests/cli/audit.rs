@@ -26,6 +26,11 @@ async fn the_log_is_looked_through_and_followed_entry_by_entry() {
     let actor = created[0]["actor"]["id"].as_str().unwrap();
     let mine = caller.says(&["audit", "list", "--actor", actor, "--since", "1h", "--outcome", "accepted", "-o", "json"]).await.ended(0);
     assert!(mine.json().as_array().unwrap().iter().all(|entry| entry["actor"]["id"] == actor), "{mine}");
+    let named = caller.says(&["audit", "list", "--actor", "developer", "--outcome", "accepted"]).await.ended(0);
+    assert!(named.out.lines().skip(1).all(|line| line.contains("  user developer  ")), "{named}");
+    let nobody = caller.says(&["audit", "list", "--actor", "nobody"]).await.ended(3);
+    assert!(nobody.err.contains("no member is called nobody"), "{nobody}");
+    caller.says(&["audit", "list", "--outcome", "denyed"]).await.ended(2);
     let before = caller.says(&["audit", "list", "--before", "1h"]).await.ended(0);
     assert_eq!(before.out, "No entries.\n");
 

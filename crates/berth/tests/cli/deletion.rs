@@ -22,7 +22,9 @@ async fn a_workspace_is_deleted_when_that_is_confirmed_and_comes_back() {
     assert!(deleted.out.contains("Status   deleted\n") && deleted.out.contains("until then `berth workspaces restore "), "{deleted}");
     assert_eq!(caller.says(&["workspaces", "list", "-o", "json"]).await.ended(0).json(), serde_json::json!([]));
     let gone = caller.says(&["workspaces", "get", "Ledger"]).await.ended(5);
-    assert!(gone.err.contains("409 name_retired"), "{gone}");
+    assert!(gone.err.contains("409 name_retired") && gone.err.contains("`berth workspaces restore "), "{gone}");
+    let listed = caller.says(&["workspaces", "list", "--status", "deleted"]).await.ended(0);
+    assert!(listed.out.contains("Ledger  deleted"), "{listed}");
 
     let restored = caller.says(&["workspaces", "restore", "Ledger", "-o", "json"]).await.ended(0);
     assert_eq!(restored.json()["name"], "Ledger");

@@ -11,6 +11,7 @@ mod freezes;
 mod members;
 mod names;
 mod offline;
+mod pages;
 mod refusals;
 mod runs;
 mod scripted;

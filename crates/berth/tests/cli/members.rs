@@ -37,6 +37,9 @@ async fn members_are_added_changed_and_removed_by_name() {
     assert!(removed.out.contains("member"), "{removed}");
     let nobody = members(&["remove", "--user", "alice", on[0], on[1]], 3).await;
     assert!(nobody.err.contains("no user called alice is a member"), "{nobody}");
-    members(&["list"], 2).await;
+    assert!(members(&["list"], 0).await.out.contains("developer"), "those of the account of the environment");
+    members(&["add", "--user", "alice", "--role", "admin"], 2).await;
+    let unknown = members(&["add", "--user", "zed", "--role", "admin", on[0], on[1]], 1).await;
+    assert!(unknown.err.contains("Berth knows no user of this name") && unknown.err.contains("`berth dev token`"), "{unknown}");
     members(&["add", "--role", "admin", on[0], on[1]], 2).await;
 }

@@ -26,7 +26,8 @@ async fn what_is_not_set_or_cannot_be_used_is_told_with_what_to_do() {
         ("http://a", "", "BERTH_TOKEN is not"),
         ("", "x", "BERTH_URL is not"),
         ("ftp://a", "x", "neither http nor https"),
-        ("no address", "x", "cannot be used"),
+        ("no address", "x", "does not begin with http:// or https://"),
+        ("localhost:7700", "x", "does not begin with http:// or https://"),
         ("http://me:secret@a", "x", "more than a host"),
         ("http://a", "two words", "blanks"),
     ] {

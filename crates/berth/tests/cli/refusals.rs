@@ -30,6 +30,8 @@ async fn a_problem_is_told_with_its_title_its_detail_and_what_to_do() {
     caller.says(&["workspaces", "get", "00000000-0000-0000-0000-000000000000"]).await.ended(3);
     caller.says(&["runs", "get", "00000000-0000-0000-0000-000000000000"]).await.ended(3);
     caller.says(&["accounts", "create", ""]).await.ended(1);
+    let hidden = caller.says(&["workspaces", "get", "00000000-0000-0000-0000-000000000000"]).await.ended(3);
+    assert!(hidden.err.contains("Check the id"), "{hidden}");
     let refused = caller.clone().with("BERTH_TOKEN", "nonsense").says(&["accounts", "list"]).await.ended(4);
     assert!(refused.err.contains("401 invalid_token") && refused.err.contains("--profile NAME"), "{refused}");
 }
@@ -57,7 +59,10 @@ async fn a_profile_is_used_and_its_mistakes_are_told() {
     assert!(listed.out.contains("Development") && listed.err.is_empty(), "{listed}");
     bare.says(&["accounts", "list", "--profile", "wrong"]).await.ended(4);
     let none = bare.says(&["accounts", "list", "--profile", "none"]).await.ended(2);
-    assert!(none.err.contains("no profile called none") && none.err.contains(file.to_str().unwrap()), "{none}");
+    assert!(
+        none.err.contains("no profile called none") && none.err.contains(&format!("{} has: default, wrong.", file.display())),
+        "{none}"
+    );
     // The environment stands above the default profile, a profile that is named above the environment.
     let caller = bare.clone().with("BERTH_URL", &server.url).with("BERTH_TOKEN", "x");
     caller.says(&["accounts", "list"]).await.ended(4);

@@ -84,9 +84,11 @@ async fn a_run_that_takes_everything_back_is_shown_and_its_exit_code_tells() {
         let err = normal(&created.err);
         assert!(err.contains("CLOCK  create-environments  taken back\n"), "{created}");
         assert!(err.contains("\nThe run takes back what it did\n"), "{created}");
-        assert!(err.contains("\nRun ID1 failed: "), "{created}");
+        assert!(err.contains("\nRun ID1 failed\n"), "{created}");
         assert!(err.contains("\nberth: the run ID1 failed at ") && err.contains(": The backend failed, as it was told to\n"), "{created}");
-        assert!(err.contains("`berth runs retry` tries again by a new run."), "{created}");
+        assert!(err.contains("`berth runs retry ID1` tries again by a new run."), "{created}");
+        let failed = caller.says(&["workspaces", "get", name]).await.ended(0);
+        assert!(failed.out.contains("Status      failed\n"), "what is in the list is found by its name: {failed}");
 
         let run = caller.says(&["runs", "list", "--state", "failed", "--limit", "1", "-o", "json"]).await.ended(0).json();
         let id = run[0]["id"].as_str().unwrap();
@@ -136,8 +138,9 @@ async fn stuck_runs_are_listed_and_got_rid_of_all_at_once() {
         until(&server, run, "abandoned").await;
     }
     let watched = caller.says(&["runs", "watch", &runs[0]]).await.ended(7);
-    assert!(watched.err.contains("abandoned") && watched.err.contains("`berth runs get`"), "{watched}");
-    assert!(caller.says(&["runs", "get", &runs[0]]).await.ended(0).out.contains("Leftover"));
+    assert!(watched.err.contains("abandoned") && watched.err.contains(&format!("`berth runs get {}`", runs[0])), "{watched}");
+    let shown = caller.says(&["runs", "get", &runs[0]]).await.ended(0);
+    assert!(shown.out.contains("Leftover") && shown.out.contains("berth workspaces delete "), "{shown}");
 
     let refused = caller.says(&["runs", "skip", &runs[0], &runs[1], "--comment", "by hand"]).await.ended(1);
     assert_eq!(refused.out.matches("  refused  ").count(), 2, "{refused}");
@@ -175,13 +178,19 @@ async fn what_is_paused_is_listed_and_goes_on_when_it_is_resumed() {
     assert_eq!(paused.out, "Paused       saga:create-workspace\nTaking back  goes on\nComment      disk is being replaced\n");
     let listed = caller.says(&["pauses", "-o", "json"]).await.ended(0).json();
     assert_eq!(listed[0]["comment"], "disk is being replaced");
+    let run = create(&caller, "Waits").await;
+    until_it(&server, &run, |run| run["paused_by"] == serde_json::json!(["saga:create-workspace"])).await;
+    let shown = caller.says(&["runs", "get", "Waits"]).await.ended(0);
+    assert!(shown.out.contains("saga:create-workspace is paused. Go on:  berth resume saga:create-workspace\n"), "{shown}");
+    assert!(!shown.out.contains("berth runs retry"), "that would not help: {shown}");
     caller.says(&["pause", "account:Development", "--undo", "--comment", "audit"]).await.ended(0);
     let listed = caller.says(&["pauses"]).await.ended(0);
     assert!(listed.out.contains(&format!("account:{}", server.account)) && listed.out.contains(" waits "), "{listed}");
     caller.says(&["resume", "account:Development"]).await.ended(0);
     let resumed = caller.says(&["resume", "saga:create-workspace", "--comment", "it is new"]).await.ended(0);
     assert_eq!(resumed.out, "Resumed; what waited goes on within a minute.\n");
-    caller.says(&["resume", "saga:create-workspace"]).await.ended(3);
+    let again = caller.says(&["resume", "saga:create-workspace"]).await.ended(3);
+    assert!(again.err.contains("`berth pauses` lists what is paused."), "{again}");
     caller.says(&["pause", "saga:no-such", "--comment", "x"]).await.ended(3);
     caller.says(&["pause", "everything", "--comment", "x"]).await.ended(2);
     caller.says(&["pause", "backend:local"]).await.ended(2);

@@ -149,30 +149,38 @@ async fn an_export_that_is_whole_takes_its_place_and_any_other_leaves_what_was_t
     }
     let server = Scripted::start(vec![Reply::Bytes(export(EXPORT.len())), receipt(true, EXPORT.len(), &whole)]).await;
     let said = server.caller().says(&command).await.ended(0);
-    assert!(said.err.contains(&format!("Exported 29 bytes to {}, checked against the receipt: sha256 {whole}", place.display())), "{said}");
+    assert!(
+        said.err.contains(&format!("Exported 29 bytes of CSV to {}, checked against the receipt: sha256 {whole}", place.display())),
+        "{said}"
+    );
     assert_eq!(names(folder.path()), ["ledger.csv"]);
     assert_eq!(std::fs::read_to_string(&place).unwrap(), EXPORT);
     assert!(server.requests()[0].starts_with(&format!("get /v1/workspaces/{WORKSPACE}/export?format=csv ")), "{:?}", server.requests());
+    let taken = header(&server.requests()[0], "accept-encoding").unwrap().to_owned();
+    assert!(taken.contains("zstd") && taken.contains("gzip"), "{taken}");
 
     let server = Scripted::start(vec![Reply::Bytes(export(EXPORT.len())), receipt(true, EXPORT.len(), &whole)]).await;
     let piped = server.caller().says(&["workspaces", "export", WORKSPACE, "--format", "ndjson", "--output", "-"]).await.ended(0);
     assert_eq!(piped.out, EXPORT);
     let server = Scripted::start(Vec::new()).await;
     let nowhere = server.caller().says(&["workspaces", "export", WORKSPACE, "--output", "/nowhere/a.csv"]).await.ended(1);
-    assert!(nowhere.err.contains("cannot write /nowhere/a.csv"), "{nowhere}");
+    assert!(nowhere.err.contains("cannot write /nowhere/a.csv") && nowhere.err.contains("Make the folder first"), "{nowhere}");
 }
 
 #[tokio::test]
 async fn an_export_that_is_interrupted_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("ledger.csv");
-    let mut server = Scripted::start(vec![Reply::Hanging(export(EXPORT.len() * 2))]).await;
-    let mut command = server.caller().command(&["workspaces", "export", WORKSPACE, "--output", place.to_str().unwrap()]);
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    server.replied().await;
-    assert_eq!(names(folder.path()).len(), 1, "the part that is being written");
-    kill_process(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap(), Signal::INT).unwrap();
-    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
-    assert_eq!(status.code(), Some(130));
-    assert!(names(folder.path()).is_empty());
+    // Ctrl-C, an end that is asked for, and a terminal that is closed.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut server = Scripted::start(vec![Reply::Hanging(export(EXPORT.len() * 2))]).await;
+        let mut command = server.caller().command(&["workspaces", "export", WORKSPACE, "--output", place.to_str().unwrap()]);
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        server.replied().await;
+        assert_eq!(names(folder.path()).len(), 1, "the part that is being written");
+        kill_process(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap(), signal).unwrap();
+        let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
+        assert_eq!(status.code(), Some(130), "{signal:?}");
+        assert!(names(folder.path()).is_empty(), "{signal:?}");
+    }
 }

@@ -54,7 +54,15 @@ async fn a_workspace_is_created_listed_and_shown() {
     assert!(shown.out.contains("Slug        the-ledger\n"), "{shown}");
     let shown = caller.says(&["workspaces", "get", id, "--output", "ndjson"]).await.ended(0);
     assert_eq!(shown.out.lines().count(), 1);
-    assert_eq!(shown.json(), server.get(&format!("/v1/workspaces/{id}")).await.1);
+    let answered = server.request(reqwest::Method::GET, &format!("/v1/workspaces/{id}")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(shown.out.trim_end(), answered, "member for member, in the server's order");
+    let indented = caller.says(&["workspaces", "get", id, "--output", "json"]).await.ended(0).out;
+    assert!(indented.starts_with("{\n  \"id\": ") && !indented.contains("\n  \"account_id\": \"\""), "{indented}");
+    let refused = caller.says(&["workspaces", "get", "00000000-0000-0000-0000-000000000000", "-o", "ndjson"]).await.ended(3);
+    assert!(refused.err.starts_with(r#"{"type":"/problems/not_found","title":"#), "{refused}");
+    let none = caller.says(&["workspaces", "list", "--status", "deleted"]).await.ended(0);
+    assert_eq!(none.out, "No workspace fits.\n", "the account is that of the environment");
+    caller.says(&["workspaces", "list", "--status", "delted"]).await.ended(2);
     let of_account = caller.says(&["workspaces", "list", "--account", "Development", "-o", "json"]).await.ended(0).json();
     assert_eq!(of_account[0]["id"], id);
 }

@@ -7,7 +7,7 @@ const END: usize = 600;
 
 /// Files that are longer than the aim, with their length when they were listed. The list may only shrink: a file that
 /// grows past its number fails, as does one that is here without need.
-const LONGER: &[(&str, usize)] = &[("crates/saga/tests/loader.rs", 415)];
+const LONGER: &[(&str, usize)] = &[];
 
 fn sources() -> impl Iterator<Item = (String, usize)> {
     let mut paths = files_below("crates", &["rs", "sql"]);

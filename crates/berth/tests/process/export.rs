@@ -47,7 +47,12 @@ async fn two_hundred_thousand_entries_are_exported_in_flat_memory() {
     small.bytes().await.unwrap();
     for format in ["csv", "ndjson"] {
         let before = resident(&server);
-        let mut response = server.request(Method::GET, &format!("{path}?format={format}&include=audit")).send().await.unwrap();
+        let mut response = server
+            .request(Method::GET, &format!("{path}?format={format}&include=audit"))
+            .header("Accept-Encoding", "identity")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200);
         let id = response.headers()["export-id"].to_str().unwrap().to_owned();
         let (mut bytes, mut lines, mut most) = (0_u64, 0_usize, before);

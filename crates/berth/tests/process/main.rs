@@ -1,13 +1,18 @@
-//! `berth dev` as a real process: started, talked to, killed, restarted, and looked at from outside.
+//! Berth as real processes, `berth dev` and those of an installation on PostgreSQL: started, talked to, killed, restarted, and
+//! looked at from outside.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod bad_starts;
 mod compensation;
+mod database_away;
 mod export;
 mod first_start;
 mod hostile;
+mod installation;
 mod kill;
+mod pooler;
+mod production;
 mod server;
 mod shutdown;
 mod spicedb;

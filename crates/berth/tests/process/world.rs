@@ -17,7 +17,12 @@ impl World {
     pub async fn of(dir: &Path) -> Self {
         let output = said(&["dev", "inventory"], dir).await;
         assert!(output.status.success(), "{}", text(&output.stderr));
-        Self { dir: dir.to_owned(), rows: serde_json::from_slice(&output.stdout).unwrap() }
+        Self::read(dir, &output.stdout)
+    }
+
+    /// Of an inventory that was printed, and the data folder that its backends are in.
+    pub fn read(dir: &Path, inventory: &[u8]) -> Self {
+        Self { dir: dir.to_owned(), rows: serde_json::from_slice(inventory).unwrap() }
     }
 
     fn list(&self, of: &str) -> &[Value] {
@@ -92,7 +97,11 @@ impl World {
     fn objects(&self) -> BTreeMap<String, bool> {
         let mut found = BTreeMap::new();
         for region in std::fs::read_dir(self.dir.join("backends")).unwrap() {
-            for entry in std::fs::read_dir(region.unwrap().path()).unwrap() {
+            let region = region.unwrap();
+            if region.file_name() == ".processes" {
+                continue;
+            }
+            for entry in std::fs::read_dir(region.path()).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
                 assert!(uuid::Uuid::try_parse(&name).is_ok(), "{} was left behind", path.display());

@@ -85,7 +85,7 @@ pub enum RestoreAnswer {
     SlugTaken { slug: String },
 }
 
-/// Deleted workspaces whose time is over, and which nothing holds.
+/// Deleted workspaces whose time is over and which nothing holds, and those whose purge has ended before they were gone.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ToPurge {
     pub due: Vec<Workspace>,
@@ -98,6 +98,8 @@ pub struct StartPurge {
     pub workspace_id: Uuid,
     /// The row that the run was prepared for: another one is left alone.
     pub revision: i64,
+    /// How long the run rests that was to purge it before.
+    pub rest: Duration,
     pub run: NewRun,
     pub audit: Draft,
 }
@@ -108,8 +110,8 @@ pub trait Deletions: Send + Sync + 'static {
     async fn delete(&self, new: DeleteWorkspace) -> Result<DeleteAnswer, StoreError>;
     /// Idempotency record, row, freeze, the run that carries it on, audit entry: one commit.
     async fn restore(&self, new: RestoreWorkspace) -> Result<Written<RestoreAnswer>, StoreError>;
-    /// At most `limit` of them, the longest due first.
-    async fn to_purge(&self, limit: u32) -> Result<ToPurge, StoreError>;
+    /// At most `limit` of each kind: the longest due first, then those whose purge ended `rest` ago at least.
+    async fn to_purge(&self, limit: u32, rest: Duration) -> Result<ToPurge, StoreError>;
     /// Row, run, audit entry: one commit; false if it is to be purged no more, or not yet.
     async fn purge(&self, new: StartPurge) -> Result<bool, StoreError>;
 }

@@ -78,6 +78,14 @@ pub struct Expired {
     pub next: Option<Duration>,
 }
 
+/// Workspaces whose freezes are not carried out and have no run at it, because theirs was given up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unapplied {
+    pub due: Vec<Uuid>,
+    /// How long until another one's run has rested.
+    pub next: Option<Duration>,
+}
+
 #[async_trait]
 pub trait Freezes: Send + Sync + 'static {
     /// The set, its revision, the parking of the workspace's run, the run that carries it on, the audit entry: one commit.
@@ -87,4 +95,8 @@ pub trait Freezes: Send + Sync + 'static {
     async fn expired(&self, limit: u32) -> Result<Expired, StoreError>;
     /// Takes away what has expired, as [`Freezes::change`] would; false if there is nothing any more.
     async fn expire(&self, workspace: Uuid, audit: Draft) -> Result<bool, StoreError>;
+    /// At most `limit` of them, whose run ended `rest` ago at least. A run whose step a person skipped has carried them out.
+    async fn unapplied(&self, limit: u32, rest: Duration) -> Result<Unapplied, StoreError>;
+    /// Run, audit entry: one commit; false if it is not one of [`Freezes::unapplied`] any more.
+    async fn apply_again(&self, workspace: Uuid, rest: Duration) -> Result<bool, StoreError>;
 }

@@ -121,6 +121,9 @@ pub trait Members: Send + Sync + 'static {
     async fn delivered(&self, change: &MembershipChange, token: Option<String>, answer: Option<Idempotency>) -> Result<(), StoreError>;
     /// It is due again after `again_in`.
     async fn postpone(&self, change: &MembershipChange, error: &str, again_in: Duration) -> Result<(), StoreError>;
+    /// Forgets changes that have settled and whose place another took, or the purge of their workspace, `kept` ago at least: at
+    /// most `limit`. Answers how many. The last of a line is what the next one's delivery seals, and stays.
+    async fn forget(&self, limit: u32, kept: Duration) -> Result<u64, StoreError>;
     /// Of all `principals` together, on these accounts and workspaces, and on the accounts of these workspaces.
     async fn standing(&self, principals: &[Principal], scopes: &[Uuid]) -> Result<Standing, StoreError>;
     async fn backlog(&self) -> Result<Backlog, StoreError>;

@@ -33,7 +33,7 @@ pub(super) async fn start(
     match berth.runs.retry(RetryRun { run, audit, idempotency }).await?.fresh()? {
         Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
         Reply::Fresh(RetryAnswer::Created) => {
-            berth.wake.wake();
+            berth.wake.new_run();
             Ok(Reply::Fresh(requested))
         }
         Reply::Fresh(refusal) => Err(refused(refusal)),

@@ -110,7 +110,7 @@ impl<'a> Folded<'a> {
     fn conflict(&self, why: &str) -> Error {
         let possible = self.possible();
         let possible = if possible.is_empty() { "nothing".to_owned() } else { list(possible.into_iter().map(word)) };
-        Error::VerbConflict { detail: format!("{why} The run is {}; possible now: {possible}.", state_word(self.run.state)) }
+        Error::VerbConflict { detail: format!("{why} Its state is `{}`; possible now: {possible}.", state_word(self.run.state)) }
     }
 
     /// Why the journal rules `verb` out, whatever step is meant; `None` if it does not.

@@ -30,7 +30,7 @@ impl From<Stop> for UndoOutcome<Change> {
             Stop::Failed(fault) => fault,
             Stop::Unknown(fault) => fault.retryable(),
             Stop::Refused { retry_after } => Fault::new("backend_refused", "The backend takes no calls for now")
-                .detail(format!("It may be asked again in {retry_after:?}."))
+                .detail(format!("It may be asked again in {} s.", retry_after.as_secs_f64()))
                 .retryable(),
         })
     }

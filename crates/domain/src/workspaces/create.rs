@@ -113,7 +113,7 @@ pub async fn create(berth: &Berth, caller: &Caller, request: Request, replay: Op
     match berth.workspaces.create(new).await?.fresh()? {
         Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
         Reply::Fresh(CreateWorkspace::Created { .. }) => {
-            berth.wake.wake();
+            berth.wake.new_run();
             Ok(Reply::Fresh(accepted))
         }
         Reply::Fresh(CreateWorkspace::SlugTaken { slug }) => Err(Error::SlugTaken { slug }),

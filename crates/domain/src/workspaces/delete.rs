@@ -1,6 +1,7 @@
 //! Deletes a workspace, restores it while that is possible, and begins its purge when it no longer is.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use saga::RunId;
 use saga::ports::OnFailure;
@@ -118,11 +119,11 @@ fn apply(berth: &Berth, caller: &Caller, workspace: &Workspace) -> NewRun {
     .with(berth, caller, &ApplyFreezesInput { workspace_id: workspace.id, account_id })
 }
 
-/// Begins the purge of a workspace that is due; false if it is to be purged no more, or not yet.
+/// Begins the purge of a workspace that is due, or begins it again; false if it is to be purged no more, or not yet.
 ///
 /// # Errors
 /// The run that made the workspace is not kept, or is of a version of Berth that this one does not know; an outage.
-pub(crate) async fn start_purge(berth: &Berth, workspace: &Workspace) -> Result<bool, Error> {
+pub(crate) async fn start_purge(berth: &Berth, workspace: &Workspace, rest: Duration) -> Result<bool, Error> {
     let unknown =
         |why: &str| Error::VerbConflict { detail: format!("What workspace {} was made with cannot be told: {why}.", workspace.id) };
     let made = berth.runs.get(workspace.made_by).await?.ok_or_else(|| unknown("its run is not kept"))?;
@@ -145,5 +146,5 @@ pub(crate) async fn start_purge(berth: &Berth, workspace: &Workspace) -> Result<
     let audit = Draft::by_berth(&*berth.ids, workspace.account_id, Some(workspace.id), "workspace.purge")
         .target("workspace", workspace.id)
         .run(run.id);
-    Ok(berth.deletions.purge(StartPurge { workspace_id: workspace.id, revision: workspace.revision, run, audit }).await?)
+    Ok(berth.deletions.purge(StartPurge { workspace_id: workspace.id, revision: workspace.revision, rest, run, audit }).await?)
 }

@@ -192,6 +192,11 @@ async fn visible(berth: &Berth, caller: &Caller, rows: &[Workspace], permission:
     ask(berth, caller, &Consistency::FullyConsistent, &rights.iter().collect::<Vec<_>>()).await
 }
 
+/// Which of these the caller administers.
+pub(crate) async fn administered(berth: &Berth, caller: &Caller, rows: &[Workspace]) -> Result<Vec<bool>, Error> {
+    visible(berth, caller, rows, ADMINISTER).await
+}
+
 /// Which rows the caller may read by id, or would have to be told of: deleted ones are their administrators' only.
 pub(super) async fn readable(berth: &Berth, caller: &Caller, rows: &[Workspace]) -> Result<Vec<bool>, Error> {
     let (deleted, others): (Vec<_>, Vec<_>) =

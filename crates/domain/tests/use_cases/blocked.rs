@@ -2,12 +2,14 @@
 
 use domain::Error;
 use domain::audit::read::of_workspace;
-use domain::model::{AccountStatus, FreezeMode, FreezeSource, WorkspaceStatus};
+use domain::model::{AccountStatus, FreezeMode, FreezeSource, ProvisioningRun, RunDetail, WorkspaceStatus};
 use domain::permissions::Object;
 use domain::ports::{AuditFilter, AuditPage, Page, RunFilter, WorkspaceFilter};
 use domain::workspaces::read::{authorize_read, by_account, environments, get};
 use domain::{Berth, Caller};
 use rstest::rstest;
+use saga::RunId;
+use uuid::Uuid;
 
 use crate::runs::live_run;
 use crate::world::{ACCOUNT, RUN, USER, WORKSPACE, World, caller, ready};
@@ -61,6 +63,46 @@ fn a_blocking_freeze_leaves_workspace_runs_and_audit_to_its_administrators(
     assert_eq!(answers(&berth, &caller), read_only);
     world.freeze(FreezeSource::Security, FreezeMode::Blocked);
     assert_eq!(answers(&berth, &caller), blocked);
+}
+
+/// The ids of all the runs that the caller is shown, page by page.
+fn runs_shown(berth: &Berth, caller: &Caller, filter: &RunFilter, limit: u32) -> Vec<u128> {
+    let (mut shown, mut after) = (Vec::new(), None);
+    loop {
+        let page = ready(domain::runs::list(berth, caller, filter, Page { after, limit })).unwrap();
+        assert!(page.items.len() <= usize::try_from(limit).unwrap());
+        shown.extend(page.items.iter().map(|run| run.id.0.as_u128()));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return shown,
+        }
+    }
+}
+
+#[rstest]
+#[case::a_reader(&["read", "read_workspaces"], &[4, 1])]
+#[case::an_administrator(&["read", "read_workspaces", "administer"], &[5, 4, 3, 2, 1])]
+fn lists_show_runs_of_a_blocked_workspace_to_its_administrators_and_miss_no_other(
+    #[case] rights: &[&'static str],
+    #[case] expected: &[u128],
+    #[values(None, Some(ACCOUNT))] account_id: Option<Uuid>,
+    #[values(1, 2, 3, 10)] limit: u32,
+) {
+    let world = World::new();
+    world.account(AccountStatus::Active);
+    let open = Uuid::from_u128(0x0e51_0042);
+    world.workspace(WorkspaceStatus::Provisioning);
+    world.workspace_of(open, WorkspaceStatus::Provisioning);
+    world.freeze(FreezeSource::Security, FreezeMode::Blocked);
+    let run = live_run(&world);
+    // Of both, and one of the account's own.
+    for (id, workspace_id) in [(5, Some(WORKSPACE)), (4, Some(open)), (3, Some(WORKSPACE)), (2, Some(WORKSPACE)), (1, None)] {
+        let run = ProvisioningRun { id: RunId(Uuid::from_u128(id)), workspace_id, ..run.run.clone() };
+        world.run(RunDetail { run, journal: Vec::new(), pending_verbs: Vec::new() });
+    }
+    world.grant(rights.iter().map(|right| (Object::account(ACCOUNT), *right)));
+    let filter = RunFilter { account_id, ..RunFilter::default() };
+    assert_eq!(runs_shown(&world.berth(), &caller(USER), &filter, limit), expected);
 }
 
 #[test]

@@ -9,7 +9,6 @@ mod events;
 mod exports;
 mod housekeeping;
 mod members;
-mod nothing;
 mod on_behalf_of;
 mod pauses;
 mod read_workspaces;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::berth::Reply;
-use domain::housekeeping::deliver_membership_changes;
+use domain::housekeeping::{deliver_membership_changes, forget_membership_changes};
 use domain::members::{NewMember, add, change_role, list, remove};
 use domain::model::{AccountStatus, Member, MembershipChange, Role, Scope, ScopeRef, WorkspaceStatus};
 use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
@@ -33,6 +33,8 @@ pub struct Outbox {
     pub due: Mutex<Vec<MembershipChange>>,
     pub delivered: Mutex<Vec<(Uuid, Option<String>)>>,
     pub postponed: Mutex<Vec<(Uuid, Duration)>>,
+    /// How many there are to be forgotten.
+    pub settled: Mutex<u64>,
 }
 
 #[async_trait]
@@ -66,6 +68,13 @@ impl Members for Outbox {
     async fn postpone(&self, change: &MembershipChange, _: &str, again_in: Duration) -> Result<(), StoreError> {
         self.postponed.lock().unwrap().push((change.id, again_in));
         Ok(())
+    }
+
+    async fn forget(&self, limit: u32, _: Duration) -> Result<u64, StoreError> {
+        let mut settled = self.settled.lock().unwrap();
+        let forgotten = u64::from(limit).min(*settled);
+        *settled -= forgotten;
+        Ok(forgotten)
     }
 
     async fn standing(&self, principals: &[Principal], scopes: &[Uuid]) -> Result<Standing, StoreError> {
@@ -326,4 +335,15 @@ fn the_audit_entry_names_ids_and_nothing_about_a_person() {
     let targets: Vec<_> = entry.targets.iter().map(|t| (t.kind.as_str(), t.id)).collect();
     assert_eq!(targets, [("workspace", WORKSPACE), ("user", OTHER.id)]);
     assert!(!format!("{entry:?}").contains("ada"));
+}
+
+#[test]
+fn what_is_to_be_forgotten_is_taken_in_batches_one_after_the_other() {
+    let world = World::new();
+    let outbox = Arc::new(Outbox::default());
+    *outbox.settled.lock().unwrap() = 700;
+    let berth = Berth { members: outbox.clone(), ..world.berth() };
+    assert_eq!(ready(forget_membership_changes(&berth)).unwrap().next, Some(Duration::ZERO));
+    assert_eq!(ready(forget_membership_changes(&berth)).unwrap().next, None);
+    assert_eq!(*outbox.settled.lock().unwrap(), 0);
 }

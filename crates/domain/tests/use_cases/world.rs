@@ -3,6 +3,7 @@
 
 mod changes;
 mod freezes;
+mod nothing;
 mod outside;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use domain::{Berth, Caller, Principal, PrincipalKind, steps};
 use saga::{DefinitionId, Registry, RunId, StoreError, Time};
 use uuid::Uuid;
 
-use crate::nothing::Nothing;
+use nothing::Nothing;
 
 /// The answer of a future that has nothing to wait for: these ports are always ready.
 pub fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -87,6 +88,7 @@ pub struct World {
     /// What a change of freezes answers instead of `Done`.
     pub freeze_answer: Mutex<Option<FreezeAnswer>>,
     pub expired: Mutex<Expired>,
+    pub unapplied: Mutex<Unapplied>,
     pub remembered: Mutex<Option<Answer>>,
     pub woken: AtomicUsize,
     pub exports: crate::exports::Receipts,
@@ -302,6 +304,12 @@ impl Workspaces for World {
 
     async fn list_by_account(&self, _: Uuid, _: Option<Principal>, _: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
         Ok(page_of(self.workspaces.lock().unwrap().iter(), page))
+    }
+
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError> {
+        let workspaces = self.workspaces.lock().unwrap();
+        let is_blocked = |w: &&Workspace| ids.contains(&w.id) && w.freezes.iter().any(|f| f.mode == FreezeMode::Blocked);
+        Ok(workspaces.values().filter(is_blocked).cloned().collect())
     }
 
     async fn environments(&self, _: Uuid) -> Result<Vec<Environment>, StoreError> {

@@ -1,19 +1,23 @@
 //! The `local` backend: a folder per backend workspace, `ROOT/REGION/ID`, for development and for tests.
 //!
 //! A folder appears on its name whole and durable, or not at all. Its undo is *sealed*: it puts a file at the name, which
-//! a rename of a late create's folder cannot replace. One process at a time works on a root; the caller holds the lock.
+//! a rename of a late create's folder cannot replace. Several processes of one machine may work on a root: each builds under
+//! names of its own, and what a dead one left is told by a lock that died with it.
 
 mod database;
 mod disk;
 mod login;
+mod processes;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ports::{BackendSpec, Backends, CallError, Ids, LoginAnswer, login_frozen};
@@ -50,31 +54,47 @@ pub struct Local {
     regions: BTreeSet<String>,
     ids: Arc<dyn Ids>,
     builds: AtomicU64,
-    /// Orders about one login come one after the other; logins share a few turns.
-    turns: Arc<[Mutex<()>; TURNS]>,
+    /// What this process calls itself in the names of what it builds.
+    process: String,
+    /// Locked as long as this lives.
+    _life: Option<File>,
 }
 
-const TURNS: usize = 16;
+/// How long an order about a login waits for another one, and how often it looks.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Local {
-    /// Makes `root` and a folder per region where they are missing, and takes away what earlier processes left half-built
-    /// or half-removed. Blocks.
+    /// For a process that only has to know the regions: touches no disk, and must not be asked to.
     ///
     /// # Errors
-    /// A region's name that is no folder's name; whatever the file system refuses.
-    pub fn open(root: impl Into<PathBuf>, regions: impl IntoIterator<Item = String>, ids: Arc<dyn Ids>) -> io::Result<Self> {
-        let local =
-            Self { root: root.into(), regions: regions.into_iter().collect(), ids, builds: AtomicU64::new(0), turns: Arc::default() };
+    /// A region's name that is no folder's name.
+    pub fn closed(root: impl Into<PathBuf>, regions: impl IntoIterator<Item = String>, ids: Arc<dyn Ids>) -> io::Result<Self> {
+        let process = ids.free().simple().to_string();
+        let (root, regions) = (root.into(), regions.into_iter().collect());
+        let local = Self { root, regions, ids, builds: AtomicU64::new(0), process, _life: None };
         for region in &local.regions {
             let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             if region.is_empty() || !region.bytes().all(allowed) {
                 let message = format!("the region name `{region}` cannot be a folder's: use `a-z`, `0-9` and `-`");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
+        }
+        Ok(local)
+    }
+
+    /// Makes `root` and a folder per region where they are missing, and takes away what dead processes left half-built or
+    /// half-removed. Blocks.
+    ///
+    /// # Errors
+    /// A region's name that is no folder's name; whatever the file system refuses.
+    pub fn open(root: impl Into<PathBuf>, regions: impl IntoIterator<Item = String>, ids: Arc<dyn Ids>) -> io::Result<Self> {
+        let local = Self::closed(root, regions, ids)?;
+        for region in &local.regions {
             disk::make_region(&local.root, region)?;
         }
-        disk::sweep(&local.root)?;
-        Ok(local)
+        let life = processes::enter(&local.root, &local.process)?;
+        Ok(Self { _life: Some(life), ..local })
     }
 
     /// The backend workspaces that exist, sorted; seals are none. Blocks.
@@ -93,7 +113,7 @@ impl Local {
             ));
         }
         let build = self.builds.fetch_add(1, Ordering::Relaxed);
-        Ok(Place::new(&self.root, &spec.region, spec.id, build))
+        Ok(Place::new(&self.root, &spec.region, spec.id, &format!("{}-{build}", self.process)))
     }
 }
 
@@ -146,14 +166,19 @@ impl Backends for Local {
     }
 
     async fn set_login(&self, spec: &BackendSpec, open: bool, revision: i64, stop: &CancellationToken) -> Result<LoginAnswer, CallError> {
-        let (place, mark, turns) = (self.place(spec)?, mark(spec), self.turns.clone());
-        // The last byte is the account's.
-        let turn = usize::from(spec.id.as_bytes()[14]) % TURNS;
-        blocking(stop, move || {
-            let _turn = turns[turn].lock().unwrap_or_else(PoisonError::into_inner);
-            set_login(&place, &mark, Login { revision, open })
-        })
-        .await
+        let (mark, ordered) = (mark(spec), Login { revision, open });
+        let in_turn = async {
+            loop {
+                let (place, mark) = (self.place(spec)?, mark.clone());
+                if let Some(answer) = blocking(stop, move || set_login_in_turn(&place, &mark, ordered)).await? {
+                    return Ok(answer);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(TURN_WITHIN, in_turn)
+            .await
+            .unwrap_or_else(|_| Err(CallError::Failed(Fault::new("login_busy", "Another process is at work on this login").retryable())))
     }
 }
 
@@ -216,6 +241,21 @@ fn login(place: &Place) -> Result<(), CallError> {
             failed("backend_workspace_missing", "There is no such backend workspace")
         }
         Err(e) => Err(CallError::Failed(io_fault(&e))),
+    }
+}
+
+/// `None`, and nothing was done: another order about this login is being carried out, here or in another process. The folder is
+/// the lock, which is let go of with whoever holds it.
+fn set_login_in_turn(place: &Place, mark: &Mark, ordered: Login) -> Result<Option<LoginAnswer>, CallError> {
+    let turn = match File::open(place.name()) {
+        Ok(folder) => folder,
+        Err(e) if disk::is_away(&e) => return Ok(Some(LoginAnswer::Absent)),
+        Err(e) => return Err(CallError::Failed(io_fault(&e))),
+    };
+    match turn.try_lock() {
+        Ok(()) => set_login(place, mark, ordered).map(Some),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(e)) => Err(CallError::Failed(io_fault(&e))),
     }
 }
 

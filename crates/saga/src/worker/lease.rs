@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,42 +21,53 @@ pub(super) struct Lease {
     trusted_until: Instant,
 }
 
+/// A lease that is being renewed.
+pub(super) struct Kept {
+    /// Renews at once.
+    pub renew_now: Arc<Notify>,
+    /// Runs with requests, as they are heard of.
+    pub requested: mpsc::UnboundedReceiver<Vec<RunId>>,
+    /// When the first of the other workers is dead, unless it renews.
+    pub others_until: watch::Receiver<Option<Instant>>,
+    pub renewing: AbortOnDropHandle<()>,
+}
+
 impl Lease {
     pub fn new(worker: WorkerId, sent: Instant, options: &Options) -> Self {
         Self { worker, lost: CancellationToken::new(), trusted_until: sent + options.lease.mul_f64(TRUSTED_PART) }
     }
 
-    /// Renews until the lease is lost. Answers: a way to renew at once, the runs with requests as they are heard of, and
-    /// the task, which ends with its handle: a worker that is dropped must not look alive.
-    pub fn keep<C: Clone + Send + Sync + 'static>(
-        self,
-        shared: Arc<Shared<C>>,
-    ) -> (Arc<Notify>, mpsc::UnboundedReceiver<Vec<RunId>>, AbortOnDropHandle<()>) {
-        let now = Arc::new(Notify::new());
+    /// Renews until the lease is lost, or until what is answered is dropped: a worker that is dropped must not look alive.
+    pub fn keep<C: Clone + Send + Sync + 'static>(self, shared: Arc<Shared<C>>) -> Kept {
+        let renew_now = Arc::new(Notify::new());
         let (heard, requested) = mpsc::unbounded_channel();
-        let task = AbortOnDropHandle::new(tokio::spawn(self.renew(shared, now.clone(), heard)));
-        (now, requested, task)
+        let (others, others_until) = watch::channel(None);
+        let task = self.renew(shared, renew_now.clone(), heard, others);
+        Kept { renew_now, requested, others_until, renewing: AbortOnDropHandle::new(tokio::spawn(task)) }
     }
 
     async fn renew<C: Clone + Send + Sync + 'static>(
         mut self,
         shared: Arc<Shared<C>>,
-        now: Arc<Notify>,
+        renew_now: Arc<Notify>,
         heard: mpsc::UnboundedSender<Vec<RunId>>,
+        others: watch::Sender<Option<Instant>>,
     ) {
         let options = &shared.options;
-        let mut due = Instant::now() + options.renew_every;
+        // At once: what is paused must be known before anything is claimed.
+        let mut due = Instant::now();
         loop {
             tokio::select! {
                 () = sleep_until(due) => {}
-                () = now.notified() => {}
+                () = renew_now.notified() => {}
                 () = self.lost.cancelled() => return,
             }
             let sent = Instant::now();
             due = sent + options.renew_every;
             match timeout_at(self.trusted_until, shared.runs.renew(self.worker, options.lease)).await {
-                Ok(Ok(Renewal::Alive { requested, pauses, .. })) => {
+                Ok(Ok(Renewal::Alive { now, requested, pauses, others_until })) => {
                     shared.hear(pauses);
+                    others.send_replace(others_until.map(|until| Instant::now() + until.since(now)));
                     self.trusted_until = sent + options.lease.mul_f64(TRUSTED_PART);
                     if !requested.is_empty() && heard.send(requested).is_err() {
                         return;

@@ -1,5 +1,6 @@
 //! How a worker works; nothing about what a saga does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Options {
     pub renew_every: Duration,
     /// Behind every hint there is a poll this often, give or take a quarter.
     pub poll_every: Duration,
+    /// Behind what a renewal tells of the others' leases, dead workers are looked for this often, give or take a quarter.
+    pub sweep_every: Duration,
     /// A run that waits longer than this is released.
     pub keep_for: Duration,
     /// What a cancelled attempt has before it counts as unknown.
@@ -30,6 +33,9 @@ pub struct Options {
     pub paused_for: Duration,
     /// What open attempts have when the process drains.
     pub drain_for: Duration,
+    /// By kind of scope (`account` of `account:…`): how many runs of one such scope may be at work at once, one at least. A kind
+    /// that is not there has no limit.
+    pub limits: BTreeMap<String, usize>,
     pub span: AttemptSpan,
     /// Uniform in `0.0..1.0`.
     pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
@@ -47,12 +53,14 @@ impl Default for Options {
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             poll_every: Duration::from_secs(1),
+            sweep_every: Duration::from_mins(1),
             keep_for: Duration::from_secs(1),
             cancel_grace: Duration::from_secs(10),
             task_patience: Duration::from_mins(1),
             resume_over: Duration::from_mins(1),
             paused_for: Duration::from_hours(1),
             drain_for: Duration::from_secs(25),
+            limits: BTreeMap::new(),
             span: Arc::new(
                 |facts, launch, step| tracing::info_span!("saga.step", run = %facts.run, saga = facts.definition.name, step, attempt = launch.attempt, undo = launch.undo),
             ),
@@ -62,6 +70,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The limit of this scope.
+    pub(super) fn limit(&self, scope: &str) -> Option<usize> {
+        self.limits.get(scope.split(':').next()?).map(|limit| (*limit).max(1))
+    }
+
     /// Every duration but the poll multiplied by `scale`. The lease stays long enough to be renewed on a busy machine.
     #[must_use]
     pub fn scaled(mut self, scale: f64) -> Self {

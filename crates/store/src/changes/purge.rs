@@ -10,6 +10,18 @@ crate::statements! {
     PURGED = shared("select account_id, holds_quota from workspaces where bucket = $1 and id = $2 and status = 'purging'");
     DELETE_MEMBERSHIPS = shared("delete from memberships where bucket = $1 and scope = 'workspace' and scope_id = $2");
     DELETE_FREEZES = shared("delete from workspace_freezes where bucket = $1 and workspace_id = $2");
+    // What a person called it; all else in an input are ids. The digest of a run's end is over its journal, where no name stands.
+    FORGET_NAME = split(
+        "update provisioning_runs set input = jsonb_set(input, '{name}', '\"\"')
+         where bucket = $1 and workspace_id = $2 and input -> 'name' is not null",
+        "update provisioning_runs set input = json_set(input, '$.name', '')
+         where bucket = $1 and workspace_id = $2 and input -> '$.name' is not null",
+    );
+    // No change of a role follows these.
+    SUPERSEDE = shared(
+        "update membership_changes set superseded_at = $3
+         where bucket = $1 and scope = 'workspace' and scope_id = $2 and superseded_at is null",
+    );
     BLANK = shared(
         "update workspaces set name = '', folded_name = '', slug = '', labels = '{}', holds_quota = false, purged_at = $3,
            updated_at = $3, revision = revision + 1
@@ -22,6 +34,8 @@ pub(super) async fn purge(tx: &mut Tx, workspace: Uuid, now: Time) -> Result<Opt
     let key = bucket(workspace);
     let row = tx.query(&PURGED).bind(key).bind(workspace).fetch_optional().await?;
     let row = row.ok_or_else(|| Error::Unfit(format!("workspace {workspace} is not being purged")))?;
+    tx.query(&FORGET_NAME).bind(key).bind(workspace).execute().await?;
+    tx.query(&SUPERSEDE).bind(key).bind(workspace).bind(now).execute().await?;
     for statement in
         [&super::DELETE_BACKEND_WORKSPACES, &super::DELETE_ENVIRONMENTS, &DELETE_MEMBERSHIPS, &super::DELETE_ALIASES, &DELETE_FREEZES]
     {

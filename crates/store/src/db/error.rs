@@ -59,7 +59,19 @@ impl From<sqlx::Error> for Error {
 fn of_database(cause: &(dyn DatabaseError + 'static)) -> Error {
     let text = cause.to_string();
     let code = cause.code().unwrap_or_default();
+    if is_stale_statement(cause) {
+        return Error::Contended(text);
+    }
     if cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() { of_postgres(&code, text) } else { of_sqlite(&code, text) }
+}
+
+/// The server does not know a statement that was prepared, or would answer it otherwise than it was prepared for.
+pub(super) fn is_stale_statement(cause: &(dyn DatabaseError + 'static)) -> bool {
+    match cause.code().as_deref() {
+        Some("26000") => true,
+        Some("0A000") => cause.message().contains("cached plan"),
+        _ => false,
+    }
 }
 
 /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::Error;
 
-const REPLACEMENT: &str = "\u{FFFD}";
+pub(super) const REPLACEMENT: &str = "\u{FFFD}";
 
 /// The values of one execution of a statement.
 pub enum Arguments {
@@ -205,7 +205,7 @@ impl Bind for Option<Keys> {
     }
 }
 
-fn timestamp(time: Time) -> OffsetDateTime {
+pub(super) fn timestamp(time: Time) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.micros()) * 1_000).unwrap_or(
         // Farther away than either database can say: as far as they can.
         time::macros::datetime!(9999-12-31 23:59:59 UTC),

@@ -1,5 +1,7 @@
 //! Reads of workspaces and what belongs to them. Lists are in key order and never use OFFSET.
 
+use std::time::Duration;
+
 use domain::Principal;
 use domain::ids::bucket;
 use domain::model::{BackendWorkspace, Environment, EnvironmentName, EnvironmentStatus, TenancyModel, Workspace, WorkspaceStatus};
@@ -8,7 +10,7 @@ use saga::RunId;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Query, Rank, Row, Statement, Tx};
+use crate::db::{Error, Keys, Query, Rank, Row, Statement, Tx};
 use crate::{Store, gates, words};
 
 macro_rules! select {
@@ -83,6 +85,13 @@ macro_rules! of_account_and_member {
     };
 }
 
+macro_rules! blocked {
+    () => {
+        "where exists (select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id and f.mode = 'blocked'
+           and (f.expires_at is null or f.expires_at > $2))"
+    };
+}
+
 crate::statements! {
     GET = shared(select!("where w.bucket = $1 and w.id = $2"));
     LOCK = split(select!("where w.bucket = $1 and w.id = $2 for update"), select!("where w.bucket = $1 and w.id = $2"));
@@ -101,6 +110,15 @@ crate::statements! {
            and not exists (select 1 from provisioning_runs r where r.bucket = w.bucket and r.workspace_id = w.id
              and r.exclusive and not r.terminal)
          order by w.purge_at, w.id limit $2"
+    ));
+    BLOCKED = split(
+        select!("join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = w.bucket and k.id = w.id ", blocked!()),
+        select!("join json_each($1) k on w.bucket = k.value->>'bucket' and w.id = unhex(k.value->>'id') ", blocked!()),
+    );
+    HALF_PURGED = shared(select!(
+        "where w.status = 'purging' and w.purged_at is null
+           and exists (select 1 from provisioning_runs r where r.bucket = w.bucket and r.id = w.run_id and r.terminal and r.updated_at <= $1)
+         order by w.id limit $2"
     ));
     OF_MEMBER = split(of_member!(postgres), of_member!(sqlite));
     OF_ACCOUNT = split(of_account!(postgres), of_account!(sqlite));
@@ -189,6 +207,13 @@ pub(crate) async fn to_purge(tx: &mut Tx, limit: u32) -> Result<Vec<Workspace>, 
     workspaces(tx, &rows).await
 }
 
+/// Workspaces whose purge has ended, `rest` ago at least, before they were gone.
+pub(crate) async fn half_purged(tx: &mut Tx, limit: u32, rest: Duration) -> Result<Vec<Workspace>, Error> {
+    let now = tx.now().await?;
+    let rows = tx.query(&HALF_PURGED).bind(now - rest).bind(i64::from(limit)).fetch_all().await?;
+    workspaces(tx, &rows).await
+}
+
 fn environment(row: &Row) -> Result<Environment, Error> {
     Ok(Environment {
         id: row.get("id")?,
@@ -230,6 +255,16 @@ pub(crate) async fn backend_workspaces_of(tx: &mut Tx, workspace: Uuid) -> Resul
 impl Store {
     pub(super) async fn workspace(&self, id: Uuid) -> Result<Option<Workspace>, Error> {
         workspace_of(&mut self.db.read().await?, id).await
+    }
+
+    pub(super) async fn blocked_of(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.db.read().await?;
+        let now = tx.now().await?;
+        let rows = tx.query(&BLOCKED).bind(Keys::new(ids.iter().copied())).bind(now).fetch_all().await?;
+        workspaces(&mut tx, &rows).await
     }
 
     pub(crate) async fn workspaces_named(&self, account: Uuid, folded_name: &str) -> Result<Named, Error> {

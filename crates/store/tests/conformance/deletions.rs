@@ -25,6 +25,8 @@ use crate::freezes::{freeze, unfreeze};
 use crate::races::seen_to_wait;
 use crate::world::{World, draft, idempotency, new_run};
 
+/// How long a purge that was given up rests.
+pub const REST: Duration = Duration::from_mins(5);
 pub const MONTH: Duration = Duration::from_hours(720);
 
 static REVIVE: Statement =
@@ -43,13 +45,17 @@ static LOCK_HEADS: Statement = Statement::split(
 );
 static MOVE_SLUGS: Statement = Statement::shared("move slugs", "update workspaces set slug = $1 where status = 'active'");
 
-fn purge_of(workspace: &Workspace) -> StartPurge {
+pub fn purging() -> DefinitionId {
+    DefinitionId { name: "purge-workspace".to_owned(), version: 1, digest: "digest".to_owned() }
+}
+
+pub fn purge_of(workspace: &Workspace) -> StartPurge {
     let account = workspace.account_id;
-    let definition = DefinitionId { name: "purge-workspace".to_owned(), version: 1, digest: "digest".to_owned() };
     StartPurge {
         workspace_id: workspace.id,
         revision: workspace.revision,
-        run: NewRun { definition, ..new_run(account, Some(workspace.id)) },
+        rest: REST,
+        run: NewRun { definition: purging(), ..new_run(account, Some(workspace.id)) },
         audit: draft(account, Some(workspace.id), "workspace.purge"),
     }
 }
@@ -59,13 +65,13 @@ async fn row(world: &World, workspace: Uuid) -> Workspace {
 }
 
 /// A workspace that has become `active`, or whose run has ended otherwise.
-async fn made(world: &World, account: Uuid, slug: &str, ending: Ending) -> Uuid {
+pub async fn made(world: &World, account: Uuid, slug: &str, ending: Ending) -> Uuid {
     let (workspace, _) = world.workspace(account, slug).await;
     world.end(workspace, ending).await;
     workspace
 }
 
-async fn deleted(world: &World, account: Uuid, workspace: Uuid) -> Ended {
+pub async fn deleted(world: &World, account: Uuid, workspace: Uuid) -> Ended {
     match Deletions::delete(&world.store, delete_of(account, workspace)).await.unwrap() {
         DeleteAnswer::Deleted(ended) => *ended,
         other => panic!("{other:?}"),
@@ -80,7 +86,7 @@ async fn restored(world: &World, new: RestoreWorkspace) -> RestoreAnswer {
 }
 
 async fn due(world: &World) -> Vec<Uuid> {
-    world.store.to_purge(10).await.unwrap().due.into_iter().map(|w| w.id).collect()
+    world.store.to_purge(10, REST).await.unwrap().due.into_iter().map(|w| w.id).collect()
 }
 
 /// A deletion in a task of its own.
@@ -230,12 +236,12 @@ async fn a_purge_begins_when_its_time_has_come_and_nothing_holds_it(#[values(Sql
     let id = made(&world, account, "data", Ending::Succeeded).await;
     let ended = deleted(&world, account, id).await;
     assert_eq!(due(&world).await, [] as [Uuid; 0]);
-    let next = world.store.to_purge(10).await.unwrap().next.unwrap();
+    let next = world.store.to_purge(10, REST).await.unwrap().next.unwrap();
     assert!(next <= MONTH && next + Duration::from_hours(1) > MONTH);
     assert!(!Deletions::purge(&world.store, purge_of(&ended.workspace)).await.unwrap(), "not yet");
     world.test.db.advance(MONTH);
     assert_eq!(due(&world).await, [id]);
-    assert_eq!(world.store.to_purge(10).await.unwrap().next, None);
+    assert_eq!(world.store.to_purge(10, REST).await.unwrap().next, None);
 
     // A legal hold, set on what is deleted, makes it wait; lifted, it lets it go.
     let stale = purge_of(&row(&world, id).await);

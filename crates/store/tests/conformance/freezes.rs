@@ -100,6 +100,7 @@ async fn a_freeze_is_in_force_with_its_run_and_its_entry(#[values(Sqlite, Postgr
     assert_eq!((freeze.note.as_deref(), freeze.created_by, freeze.expires_at), (Some("Ada"), new.by, Some(expires_at)));
     let carrier = world.claim_carrier().await.expect("its run is due");
     assert_eq!((carrier.facts.run, carrier.facts.input), (new.run.id, new.run.input));
+    assert_eq!(carrier.facts.scopes, ["saga:apply-freezes"], "no pause of the account holds it back");
     let entry = world.store.of_account(account, 0, 99).await.unwrap().pop().unwrap();
     assert_eq!((entry.action.as_str(), entry.run_id), ("workspace.freeze", Some(new.run.id)));
     let told = json!({"source": "billing", "mode": "blocked", "code": "why", "expires_at": expires_at});

@@ -19,7 +19,7 @@ use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
 
 use crate::freezes::{freeze, new_change, unfreeze};
-use crate::races::{LOCK_HEADS, seen_among_waiting, seen_to_wait};
+use crate::races::{LOCK_HEADS, in_line, seen_among_waiting, seen_to_wait};
 use crate::world::{World, draft, new_run, role_change, user};
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -196,6 +196,7 @@ async fn a_freeze_waits_for_what_has_passed_the_gate(#[values(Sqlite, Postgres)]
         let (store, new) = (world.store.clone(), new_change(staged.account, staged.workspace, freeze(FreezeSource::Legal)));
         let freezing = tokio::spawn(async move { Freezes::change(&store, new).await.unwrap() });
         seen_among_waiting(&world, &freezing, 2).await;
+        assert_eq!(in_line(&world).await, 0, "{name}: the freeze has got as far as the head row, and waits for that");
         holder.rollback().await.unwrap();
         assert_eq!(mutation.await.unwrap(), Passed::Through, "{name}");
         assert!(matches!(freezing.await.unwrap(), FreezeAnswer::Done(_)), "{name}");

@@ -132,3 +132,48 @@ async fn a_reduced_role_is_pending_there_and_below_until_it_is_delivered(#[value
     assert!(!unsettled(on).await && !Accounts::get(&world.store, account).await.unwrap().unwrap().roles_unsettled);
     assert_eq!(world.store.take_due(10, LEASE).await.unwrap().next, None, "nobody has to look again");
 }
+
+#[rstest]
+#[tokio::test]
+async fn what_another_took_the_place_of_is_forgotten_once_it_has_settled_and_the_last_of_a_line_stays(
+    #[values(Sqlite, Postgres)] backend: Backend,
+) {
+    let (minute, kept) = (Duration::from_mins(1), Duration::from_hours(1));
+    let world = World::new(backend).await;
+    let account = world.account(3).await;
+    let on = account_ref(account);
+    let (ada, bob) = (user(), user());
+    let forget = async || world.store.forget(10, kept).await.unwrap();
+    for change in [RoleChange::Add(Role::Member), RoleChange::Change(Role::Admin), RoleChange::Remove] {
+        for change in world.role_changed(on, ada, change).await {
+            world.store.delivered(&change, None, None).await.unwrap();
+        }
+    }
+    let held = world.role_changed(on, bob, RoleChange::Add(Role::Member)).await.remove(0);
+    let last = world.role_changed(on, bob, RoleChange::Remove).await.pop().unwrap();
+    world.test.db.advance(kept);
+    assert_eq!(forget().await, 0, "nothing has been seen to settle");
+    taken(&world).await;
+    assert_eq!(world.store.forget(1, kept).await.unwrap(), 1, "no more than was asked for");
+    assert_eq!((forget().await, forget().await), (1, 0), "of two lines: one has its end left, one is not delivered");
+
+    // The next of a line still names the one before it, whenever that was.
+    let ends = world.role_changed(on, ada, RoleChange::Add(Role::Viewer)).await;
+    assert_eq!(ends.len(), 1);
+    for change in [&held, &last] {
+        assert_ne!(ends[0].predecessor, change.id);
+        world.store.delivered(change, None, None).await.unwrap();
+    }
+    assert_eq!(last.predecessor, held.id);
+    assert_ne!(ends[0].predecessor, first_run(&world, account).await, "it is not the first of its line");
+    world.test.db.advance(minute);
+    taken(&world).await;
+    assert_eq!(forget().await, 1, "bob's first; ada's removal has been followed for a minute only");
+    assert_eq!(world.store.standing(&[ada, bob], &[account]).await.unwrap(), Standing::Changed, "what is not delivered is not forgotten");
+}
+
+/// The run that made the account: what the first of a line follows.
+async fn first_run(world: &World, account: Uuid) -> Uuid {
+    let line = world.role_changed(account_ref(account), user(), RoleChange::Add(Role::Viewer)).await;
+    line[0].predecessor
+}

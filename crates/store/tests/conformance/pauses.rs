@@ -79,7 +79,7 @@ async fn a_pause_is_set_once_changed_and_lifted_with_an_entry_each(#[values(Sqli
 
 #[rstest]
 #[tokio::test]
-async fn workers_hear_of_pauses_with_every_claim_and_renewal(#[values(Sqlite, Postgres)] backend_kind: Backend) {
+async fn workers_hear_of_pauses_with_every_renewal(#[values(Sqlite, Postgres)] backend_kind: Backend) {
     let world = World::new(backend_kind).await;
     let account = world.account(3).await;
     world.workspace(account, "data").await;
@@ -92,7 +92,6 @@ async fn workers_hear_of_pauses_with_every_claim_and_renewal(#[values(Sqlite, Po
     let mut wanted = wanted;
     wanted.sort_by(|a, b| a.scope.cmp(&b.scope));
     let claimed = Runs::<Change>::claim(&world.store, &claim(worker)).await.unwrap();
-    assert_eq!(claimed.pauses, wanted);
     assert_eq!(claimed.runs[0].facts.scopes, [format!("account:{account}"), "saga:create-workspace".to_owned()]);
     let Renewal::Alive { pauses, .. } = Runs::<Change>::renew(&world.store, worker, LEASE).await.unwrap() else { panic!("dead") };
     assert_eq!(pauses, wanted);

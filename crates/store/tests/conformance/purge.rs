@@ -4,9 +4,11 @@ use domain::change::{Change, Subject};
 use domain::ids::bucket;
 use domain::model::{Scope, WorkspaceStatus};
 use domain::ports::{AuditLog, FreezeSets, ProvisioningRuns, Slug, Workspaces};
+use domain::steps::input::CreateWorkspaceInput;
 use rstest::rstest;
 use saga::journal::{Ending, Event};
 use saga::ports::CommitAnswer;
+use serde_json::json;
 use store::db::Statement;
 use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
@@ -88,7 +90,10 @@ async fn a_purge_takes_every_row_blanks_the_workspaces_own_and_frees_its_quota_o
     assert_eq!(world.store.current(gone.workspace).await.unwrap(), None, "no login is left to be opened or shut");
     let left = world.store.of_workspace(gone.workspace, None, 100).await.unwrap().len();
     assert_eq!(left, entries + 1, "audit stays, and tells of the end");
-    assert!(ProvisioningRuns::get(&world.store, gone.run).await.unwrap().is_some());
+    // What people called it is nowhere any more; which ids the run was to make still stands there.
+    let input = async |run| ProvisioningRuns::get(&world.store, run).await.unwrap().unwrap().run.input;
+    assert_eq!(input(gone.run).await, json!(CreateWorkspaceInput { name: String::new(), ..gone.input.clone() }));
+    assert_eq!(input(bystander.run).await, json!(bystander.input));
 }
 
 #[rstest]

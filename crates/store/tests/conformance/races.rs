@@ -27,6 +27,19 @@ static WAITING: Statement = Statement::split(
     "select 0 as waiting",
 );
 
+static IN_LINE: Statement = Statement::split(
+    "in line",
+    "select count(*) as waiting from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'tuple'",
+    "select 0 as waiting",
+);
+
+/// How many wait behind somebody else for a row that a third one holds. SQLite has one line for everybody, and does not tell.
+pub async fn in_line(world: &World) -> i64 {
+    let mut tx = world.test.db.read().await.unwrap();
+    tx.query(&IN_LINE).fetch_one().await.unwrap().get("waiting").unwrap()
+}
+
 /// Returns once somebody waits for a lock that the caller holds. SQLite does not tell; there the one writer is held, so that
 /// nobody can be past it, and it is enough that `task` has had every chance to run.
 pub async fn seen_to_wait<T>(world: &World, task: &JoinHandle<T>) {

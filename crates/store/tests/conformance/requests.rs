@@ -5,12 +5,12 @@ use domain::ids::within;
 use domain::ports::{AuditLog, NewRequest, ProvisioningRuns, RequestAnswer, Written};
 use rstest::rstest;
 use saga::journal::Ending;
-use saga::ports::Renewal;
+use saga::ports::{CommitAnswer, Renewal};
 use saga::{RunId, Runs, Verb};
 use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
 
-use crate::world::{LEASE, World, draft, ended, kept, released, user};
+use crate::world::{LEASE, World, draft, ended, kept, released, step_started, user};
 
 fn new_request(account: Uuid, run: RunId, verb: Verb) -> NewRequest {
     NewRequest {
@@ -113,4 +113,33 @@ async fn a_request_with_a_key_is_made_once(#[values(Sqlite, Postgres)] backend: 
     new.id = within(account, Uuid::now_v7());
     assert!(matches!(ask(&world, &new).await, Written::Replayed(_)));
     assert_eq!(Runs::<Change>::requests(&world.store, id).await.unwrap().len(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn no_forward_attempt_starts_past_a_request_that_its_commit_does_not_journal(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (_, id) = world.workspace(account, "a").await;
+    let (_, other) = world.workspace(account, "b").await;
+    let worker = world.worker().await;
+    let claimed = world.claim(worker).await;
+    let of = |id: RunId| claimed.iter().find(|r| r.facts.run == id).unwrap();
+    let (first, second) = (new_request(account, id, Verb::Park), new_request(account, id, Verb::Cancel));
+    ask(&world, &first).await;
+    // Alone and in company.
+    let start = || kept(of(id), vec![step_started(1, "a", 1)]);
+    assert!(matches!(world.commit(start()).await, CommitAnswer::Requested));
+    let answers = world.store.commit(vec![start(), kept(of(other), vec![step_started(1, "a", 1)])]).await;
+    assert!(matches!(answers[..], [CommitAnswer::Requested, CommitAnswer::Committed { requested: false, .. }]), "{answers:?}");
+    assert!(Runs::<Change>::journal(&world.store, id, of(id).epoch).await.unwrap().unwrap().is_empty(), "nothing of it was written");
+    // One that journals only some of them.
+    ask(&world, &second).await;
+    let mut some = start();
+    some.requests = vec![first.id];
+    assert!(matches!(world.commit(some.clone()).await, CommitAnswer::Requested));
+    // What starts nothing passes, and is told.
+    assert!(world.committed(kept(of(id), vec![])).await);
+    some.requests.push(second.id);
+    assert!(!world.committed(some).await, "who journals all of them may start what they allow");
 }

@@ -32,7 +32,7 @@ async fn a_claim_takes_what_is_due_and_known_oldest_first(#[values(Sqlite, Postg
     newer.run.definition = definition(2);
     Workspaces::create(&world.store, newer).await.unwrap();
     let worker = world.worker().await;
-    let of = |limit, versions: &[u32]| Claim { worker, limit, definitions: versions.iter().map(|v| definition(*v)).collect() };
+    let of = |limit, versions: &[u32]| Claim { limit, definitions: versions.iter().map(|v| definition(*v)).collect(), ..claim(worker) };
     assert!(Runs::<Change>::claim(&world.store, &of(0, &[1])).await.unwrap().runs.is_empty());
     assert!(Runs::<Change>::claim(&world.store, &of(9, &[])).await.unwrap().runs.is_empty());
     let claimed = Runs::<Change>::claim(&world.store, &of(1, &[1])).await.unwrap();
@@ -183,6 +183,7 @@ async fn one_bad_member_of_a_batch_stands_alone(#[values(Sqlite, Postgres)] back
             CommitAnswer::Rejected(_) => "rejected",
             CommitAnswer::Stale(_) => "stale",
             CommitAnswer::Fenced => "fenced",
+            CommitAnswer::Requested => "requested",
             CommitAnswer::Failed(_) => "failed",
         })
         .collect();

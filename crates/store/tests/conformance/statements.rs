@@ -33,3 +33,15 @@ fn shared_texts_compute_nothing() {
         }
     }
 }
+
+/// `make test` runs this suite on the oldest and on the newest PostgreSQL, and says so in `BERTH_TEST_POSTGRES_VERSION`.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "tests are told by the command that runs them which server to use")]
+async fn the_server_is_of_the_version_that_was_asked_for() {
+    let wanted: Option<i64> = std::env::var("BERTH_TEST_POSTGRES_VERSION").ok().map(|version| version.parse().unwrap());
+    let fits = |version: i64| wanted.map_or(version >= 15, |wanted| version == wanted);
+    assert!(World::new(Postgres).await.test.db.postgres_version().await.unwrap().is_some_and(fits));
+    let own = testkit::Cluster::start();
+    let of_its_own = own.psql(testkit::cluster::SUPERUSER, "postgres", "show server_version_num").unwrap();
+    assert!(fits(of_its_own.trim().parse::<i64>().unwrap() / 10_000), "{of_its_own}");
+}

@@ -13,7 +13,7 @@ use domain::ports::{
 };
 use domain::{Principal, PrincipalKind};
 use saga::journal::{Ending, Event};
-use saga::ports::{Claim, ClaimedRun, Commit, CommitAnswer, Disposition, Head, OnFailure, Runs, State};
+use saga::ports::{Claim, ClaimedRun, Commit, CommitAnswer, Disposition, Head, OnFailure, Runs, Sought, State};
 use saga::{DefinitionId, Record, RunId, Time, WorkerId};
 use serde_json::json;
 use store::{Store, Waits};
@@ -146,7 +146,7 @@ pub fn definition(version: u32) -> DefinitionId {
 }
 
 pub fn claim(worker: WorkerId) -> Claim {
-    Claim { worker, limit: 100, definitions: vec![definition(1)] }
+    Claim { worker, limit: 100, definitions: vec![definition(1)], without: Vec::new(), sought: Sought::All }
 }
 
 pub fn new_run(account: Uuid, workspace: Option<Uuid>) -> NewRun {

@@ -3,16 +3,16 @@
 
 use domain::berth::Reply;
 use domain::change::Subject;
-use domain::ids::{self, bucket};
-use domain::model::{FreezeMode, FreezeSource, TenancyModel};
+use domain::housekeeping::{GIVEN_UP_RESTS, start_purges};
+use domain::model::{FreezeMode, FreezeSource, TenancyModel, WorkspaceStatus};
 use domain::permissions::{Cause, Filter, Object, Precondition, Relationship, Update};
-use domain::steps::input::{CreateWorkspaceInput, PurgeWorkspaceInput};
+use domain::ports::{Deletions as _, IfMatch};
+use domain::steps::input::CreateWorkspaceInput;
 use domain::workspaces::status;
 use domain::{accounts, workspaces};
 use saga::ports::OnFailure;
 use saga::{Definition, RunId};
 use serde_json::{Value, json};
-use store::db::Statement;
 use uuid::Uuid;
 
 use super::stage::Stage;
@@ -35,7 +35,7 @@ impl Kind {
             // What is drilled besides begins as the creation of a workspace does.
             workspaces::create::SAGA | "drill-after-pivot" | "drill-forward-only" => Ok(Self::Workspace),
             status::SAGA => Ok(Self::Freeze),
-            "purge-workspace" => Ok(Self::Purge),
+            workspaces::delete::SAGA => Ok(Self::Purge),
             other => Err(format!("nobody knows how a run of {other} is asked for: say it in testkit/src/drill/asking.rs")),
         }
     }
@@ -74,13 +74,16 @@ impl Stage {
         if matches!(kind, Kind::Account | Kind::Workspace) {
             return Ok(Ready { kind, workspace: None });
         }
+        if kind == Kind::Purge {
+            self.finish_purges().await?;
+        }
         let made = self.ask_for_new(Kind::Workspace, self.fresh_name()).await?;
         self.run_clean(&made).await?;
         let input = self.detail(made.run).await?.run.input;
         let made_with = serde_json::from_value(input).map_err(|e| e.to_string())?;
         let there = There { made_by: made.run, made_with, member: Uuid::now_v7() };
         if kind == Kind::Purge {
-            // With members that no run granted, and shut, as a deleted one is.
+            // With members that no run granted.
             let workspace = Object::workspace(there.made_with.workspace_id);
             let viewer = Relationship::new(workspace, "viewer", Object::new("user", there.member));
             let seal = Filter {
@@ -91,8 +94,8 @@ impl Stage {
             };
             let unless_purged = [Precondition::MustNotMatch(seal)];
             self.permissions.write(&[Update::Touch(viewer)], &unless_purged, &Cause::Hand("drill")).await.map_err(|e| e.to_string())?;
-            let frozen = self.set_freeze(&there, FreezeSource::Platform, true).await?;
-            self.run_clean(&frozen).await?;
+            let deleted = self.delete(&there).await?;
+            self.run_clean(&deleted).await?;
         }
         Ok(Ready { kind, workspace: Some(there) })
     }
@@ -166,6 +169,11 @@ impl There {
 
 impl Stage {
     async fn set_freeze(&self, there: &There, source: FreezeSource, frozen: bool) -> Result<Asked, String> {
+        Ok(there.asked(self.freeze(there.made_with.workspace_id, source, frozen).await?))
+    }
+
+    /// As `PATCH status` does: sets the freeze of this source, or lifts it. Answers with the run that carries it out.
+    pub(super) async fn freeze(&self, workspace: Uuid, source: FreezeSource, frozen: bool) -> Result<RunId, String> {
         let request = status::Request {
             wanted: if frozen { status::Wanted::Frozen } else { status::Wanted::Active },
             source: frozen.then_some(source),
@@ -174,48 +182,50 @@ impl Stage {
             reason: frozen.then(|| ("drill".to_owned(), None)),
             expires_at: None,
         };
-        let view = status::change(&self.berth, &self.caller, there.made_with.workspace_id, request, None).await;
-        let run = view.map_err(|e| e.to_string())?.run.ok_or("a set that has moved has a run to carry it out")?;
-        Ok(there.asked(run))
+        let view = status::change(&self.berth, &self.caller, workspace, request, None).await;
+        view.map_err(|e| e.to_string())?.run.ok_or_else(|| "a set that has moved has a run to carry it out".to_owned())
     }
 }
 
 // ---- Purges: nobody asks for one, it falls due ---------------------------------------------------------------------
 
-static PURGING: Statement = Statement::shared("drill purging", "update workspaces set status = 'purging' where bucket = $1 and id = $2");
-static BEGIN: Statement = Statement::shared(
-    "drill begin",
-    "insert into provisioning_runs (bucket, id, account_id, workspace_id, saga, saga_version, saga_digest, input, on_failure, exclusive,
-       trace, created_by_kind, created_by_id, created_at, updated_at, version, state, done, total, terminal, epoch, requested, turn, due_at,
-       parked)
-     select bucket, $2, account_id, workspace_id, $3, $4, $5, $6, on_failure, true, trace, created_by_kind, created_by_id, $7, $7, 1,
-       'pending', 0, $8, false, 0, false, 0, $7, false
-     from provisioning_runs where bucket = $1 and id = $9",
-);
-
 impl Stage {
-    async fn purge(&self, there: &There) -> Result<Asked, String> {
-        let (workspace, account, definition) = (there.made_with.workspace_id, there.made_with.account_id, &self.definition);
-        let run = RunId(ids::within(account, Uuid::now_v7()));
-        let change = async {
-            let mut tx = self.test.db.write().await?;
-            let now = tx.now().await?;
-            tx.query(&PURGING).bind(bucket(workspace)).bind(workspace).execute().await?;
-            tx.query(&BEGIN)
-                .bind(bucket(account))
-                .bind(run.0)
-                .bind(definition.id.name.as_str())
-                .bind(i64::from(definition.id.version))
-                .bind(definition.id.digest.as_str())
-                .bind(json!(PurgeWorkspaceInput::of(there.made_by, there.made_with.clone())))
-                .bind(now)
-                .bind(i64::try_from(definition.steps.len()).unwrap_or(i64::MAX))
-                .bind(there.made_by.0)
-                .execute()
-                .await?;
-            tx.commit().await
-        };
-        change.await.map_err(|e: store::db::Error| format!("{e:?}"))?;
+    async fn delete(&self, there: &There) -> Result<Asked, String> {
+        let workspace = there.made_with.workspace_id;
+        let ended = workspaces::delete::delete(&self.berth, &self.caller, workspace, Some(IfMatch::Any)).await;
+        let run = ended.map_err(|e| e.to_string())?.apply.ok_or("what is deleted is shut by a run")?;
         Ok(there.asked(run))
+    }
+
+    async fn purge(&self, there: &There) -> Result<Asked, String> {
+        self.test.db.advance(self.berth.settings.purge_after);
+        self.keep_house().await?;
+        self.purge_of(there.made_with.workspace_id).await.map(|run| there.asked(run))
+    }
+
+    /// What an earlier drill has left half-way, because its last step was skipped, is begun again and carried through.
+    async fn finish_purges(&self) -> Result<(), String> {
+        self.test.db.advance(GIVEN_UP_RESTS);
+        let left = self.store.to_purge(100, GIVEN_UP_RESTS).await.map_err(|e| e.to_string())?.due;
+        self.keep_house().await?;
+        for workspace in left {
+            let run = self.purge_of(workspace.id).await?;
+            self.run_clean(&Asked { run, ids: Value::Null, subject: Subject::Workspace(workspace.id) }).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_house(&self) -> Result<(), String> {
+        let done = start_purges(&self.berth).await.map_err(|e| e.to_string())?;
+        if done.trouble.is_empty() { Ok(()) } else { Err(format!("purges could not be begun: {:?}", done.trouble)) }
+    }
+
+    /// The run that has begun to purge the workspace.
+    async fn purge_of(&self, workspace: Uuid) -> Result<RunId, String> {
+        let row = self.berth.workspaces.get(workspace).await.map_err(|e| e.to_string())?.ok_or("a workspace's row stays")?;
+        match row.status {
+            WorkspaceStatus::Purging => Ok(row.run_id),
+            other => Err(format!("its time is over, and it is {other:?}")),
+        }
     }
 }

@@ -60,7 +60,7 @@ impl Watched {
                     p.requests += requests;
                 }
                 CommitAnswer::Fenced => p.fenced += 1,
-                CommitAnswer::Rejected(_) | CommitAnswer::Stale(_) | CommitAnswer::Failed(_) => {}
+                CommitAnswer::Rejected(_) | CommitAnswer::Stale(_) | CommitAnswer::Requested | CommitAnswer::Failed(_) => {}
             });
         }
         answer

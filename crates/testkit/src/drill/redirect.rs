@@ -1,14 +1,15 @@
 //! Between the use cases and the store: pins the runs that they ask for to the drilled saga, whichever its version is.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::Principal;
 use domain::audit::Draft;
 use domain::model::{Account, BackendWorkspace, Environment, Membership, Scope, Workspace};
 use domain::ports::{
-    Accounts, ChangeFreezes, CreateWorkspace, Expired, FreezeAnswer, Freezes, NewAccount, NewRun, NewWorkspace, Page, Room, Slug,
-    WorkspaceFilter, Workspaces, Written,
+    Accounts, ChangeFreezes, CreateWorkspace, DeleteAnswer, DeleteWorkspace, Deletions, Expired, FreezeAnswer, Freezes, NewAccount, NewRun,
+    NewWorkspace, Page, RestoreAnswer, RestoreWorkspace, Room, Slug, StartPurge, ToPurge, Unapplied, WorkspaceFilter, Workspaces, Written,
 };
 use saga::{Definition, StoreError};
 use store::Store;
@@ -85,6 +86,10 @@ impl Workspaces for Redirect {
         self.store.list_by_account(account, member, filter, page).await
     }
 
+    async fn blocked(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, StoreError> {
+        self.store.blocked(ids).await
+    }
+
     async fn environments(&self, workspace: Uuid) -> Result<Vec<Environment>, StoreError> {
         self.store.environments(workspace).await
     }
@@ -111,5 +116,35 @@ impl Freezes for Redirect {
 
     async fn expire(&self, workspace: Uuid, audit: Draft) -> Result<bool, StoreError> {
         self.store.expire(workspace, audit).await
+    }
+
+    async fn unapplied(&self, limit: u32, rest: Duration) -> Result<Unapplied, StoreError> {
+        self.store.unapplied(limit, rest).await
+    }
+
+    async fn apply_again(&self, workspace: Uuid, rest: Duration) -> Result<bool, StoreError> {
+        self.store.apply_again(workspace, rest).await
+    }
+}
+
+#[async_trait]
+impl Deletions for Redirect {
+    async fn delete(&self, mut new: DeleteWorkspace) -> Result<DeleteAnswer, StoreError> {
+        self.pin(Kind::Freeze, &mut new.run);
+        Deletions::delete(&self.store, new).await
+    }
+
+    async fn restore(&self, mut new: RestoreWorkspace) -> Result<Written<RestoreAnswer>, StoreError> {
+        self.pin(Kind::Freeze, &mut new.run);
+        Deletions::restore(&self.store, new).await
+    }
+
+    async fn to_purge(&self, limit: u32, rest: Duration) -> Result<ToPurge, StoreError> {
+        self.store.to_purge(limit, rest).await
+    }
+
+    async fn purge(&self, mut new: StartPurge) -> Result<bool, StoreError> {
+        self.pin(Kind::Purge, &mut new.run);
+        Deletions::purge(&self.store, new).await
     }
 }

@@ -62,7 +62,7 @@ impl Stage {
     }
 
     /// A new run for the same workspace or account, with new ids for all that it makes.
-    async fn retry(&self, scene: &Scene) -> Result<Asked, String> {
+    pub(super) async fn retry(&self, scene: &Scene) -> Result<Asked, String> {
         let old = self.detail(scene.asked.run).await?.run;
         let mut input = old.input.clone();
         if let Ok(mut typed) = serde_json::from_value::<CreateWorkspaceInput>(input.clone()) {

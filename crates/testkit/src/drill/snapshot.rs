@@ -193,6 +193,12 @@ impl Difference {
         Self { added: bare(&self.added), removed: bare(&self.removed) }
     }
 
+    /// Without the orders that logins bear.
+    pub fn without_logins(mut self) -> Self {
+        self.added.retain(|line| !line.starts_with("login "));
+        self
+    }
+
     /// Without the database's rows, for where a person has taken an effect back by hand and not its row.
     pub fn outside(mut self) -> Self {
         for lines in [&mut self.added, &mut self.removed] {

@@ -154,7 +154,7 @@ impl Stage {
             workspaces: redirect.clone(),
             freezes: redirect.clone(),
             edits: runs.clone(),
-            deletions: runs.clone(),
+            deletions: redirect.clone(),
             members: runs.clone(),
             runs: runs.clone(),
             audit: runs.clone(),
@@ -276,6 +276,11 @@ impl Stage {
         let (worker, handle) = Worker::new(runs, Arc::new(registry), options);
         *self.awake.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.clone());
         Engine { task: tokio::spawn(worker.run(CancellationToken::new())), handle }
+    }
+
+    /// What use cases ask for from now on comes from a process without a worker, until the next one is started.
+    pub(super) fn wake_nobody(&self) {
+        *self.awake.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Waits until what the store was told about the run is as wanted.

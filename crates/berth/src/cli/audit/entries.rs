@@ -2,17 +2,19 @@
 
 use serde_json::Value;
 
+use super::actors::Actors;
+use crate::cli::document::Document;
 use crate::cli::table::{plain, rows, time};
 
 /// Entries under a line of headings.
-pub fn table(entries: &[Value]) -> String {
+pub fn table(entries: &[Document], actors: &Actors) -> String {
     rows(
         ["SEQ", "TIME", "WHO", "ACTION", "OUTCOME", "TARGET", "REASON"],
         entries.iter().map(|entry| {
             [
                 plain(&entry["seq"]),
                 time(&entry["occurred_at"]),
-                who(entry),
+                actors.who(entry),
                 plain(&entry["action"]),
                 plain(&entry["outcome"]),
                 target(entry),
@@ -24,12 +26,12 @@ pub fn table(entries: &[Value]) -> String {
 }
 
 /// An entry as a line of its own, for a list that has no end.
-pub fn line(entry: &Value) -> String {
+pub fn line(entry: &Value, actors: &Actors) -> String {
     let mut line = format!(
-        "{:>6}  {}  {:<52}  {:<24}  {:<10}  {}",
+        "{:>6}  {}  {:<24}  {:<24}  {:<10}  {}",
         plain(&entry["seq"]),
         time(&entry["occurred_at"]),
-        who(entry),
+        actors.who(entry),
         plain(&entry["action"]),
         plain(&entry["outcome"]),
         target(entry)
@@ -40,19 +42,6 @@ pub fn line(entry: &Value) -> String {
     }
     line.push('\n');
     line
-}
-
-fn who(entry: &Value) -> String {
-    let actor = &entry["actor"];
-    if actor.is_null() {
-        return "berth".to_owned();
-    }
-    let mut who = format!("{} {}", plain(&actor["type"]), plain(&actor["id"]));
-    if actor["on_behalf_of"].is_object() {
-        who.push_str(" for ");
-        who.push_str(&plain(&actor["on_behalf_of"]["id"]));
-    }
-    who
 }
 
 fn target(entry: &Value) -> String {

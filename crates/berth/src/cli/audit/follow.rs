@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Filters, entries};
+use crate::cli::document::Document;
 use crate::cli::output::{Output, put};
 use crate::cli::session::Ask;
 use crate::cli::stop::Stop;
@@ -29,23 +30,23 @@ pub struct Follow {
 impl Follow {
     pub async fn run(&self, environment: &Environment) -> Result<(), Stop> {
         let session = self.ask.session(environment)?;
-        let path = self.filters.path(&session.client).await?;
-        let show = |entry: &Value| match session.output {
-            Output::Table => put(&entries::line(entry)),
-            Output::Json => put(&format!("{entry:#}\n")),
-            Output::Ndjson => put(&format!("{entry}\n")),
+        let log = self.filters.log(&session.client, session.output.is_table()).await?;
+        let show = |entry: &Document| match session.output {
+            Output::Table => put(&entries::line(entry, &log.actors)),
+            Output::Json => put(&(entry.indented() + "\n")),
+            Output::Ndjson => put(&(entry.line() + "\n")),
         };
         let mut after = self.after;
         if after.is_none() {
-            let latest = self.filters.request(&session.client, &path).pages(Some(10)).await?.items;
+            let latest = log.request().pages(Some(10)).await?.items;
             latest.iter().rev().try_for_each(show)?;
-            after = latest.first().and_then(seq).or(Some(0));
+            after = latest.first().and_then(|entry| seq(entry)).or(Some(0));
         }
         loop {
-            let request = self.filters.request(&session.client, &path).query("after_seq", after.unwrap_or(0));
+            let request = log.request().query("after_seq", after.unwrap_or(0));
             let fresh = request.query("order", "asc").pages(None).await?.items;
             fresh.iter().try_for_each(show)?;
-            after = fresh.last().and_then(seq).or(after);
+            after = fresh.last().and_then(|entry| seq(entry)).or(after);
             tokio::time::sleep(PAUSE).await;
         }
     }

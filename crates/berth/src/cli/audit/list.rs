@@ -25,10 +25,10 @@ pub struct List {
 impl List {
     pub async fn run(&self, environment: &Environment) -> Result<(), Stop> {
         let session = self.ask.session(environment)?;
-        let path = self.filters.path(&session.client).await?;
-        let request = self.filters.request(&session.client, &path).maybe("occurred_before", self.before.map(Moment::ago));
+        let log = self.filters.log(&session.client, session.output.is_table()).await?;
+        let request = log.request().maybe("occurred_before", self.before.map(Moment::ago));
         let listed = request.pages(self.most.limit()).await?;
-        session.output.list(&listed.items, entries::table)?;
+        session.output.list(&listed.items, |entries| entries::table(entries, &log.actors))?;
         self.most.tell(&listed, session.output);
         Ok(())
     }

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use domain::audit::{FirstBad, Place, Verified, Verifier, account_in};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use uuid::Uuid;
 
 use crate::cli::client::Client;
+use crate::cli::document::Document;
 use crate::cli::exit::Exit;
 use crate::cli::names;
-use crate::cli::output::{Output, put};
+use crate::cli::output::Output;
 use crate::cli::session::Ask;
 use crate::cli::stop::Stop;
 use crate::cli::table::{card, plain};
@@ -91,7 +92,12 @@ impl Verify {
     async fn file(&self, path: &Path) -> Result<Verified, Bad> {
         let mut accounts: Vec<Uuid> = Vec::new();
         let mut lines = Lines::open(path).await?;
+        let mut is_first = true;
         while let Some(line) = lines.next().await? {
+            if std::mem::take(&mut is_first) && is_other_format(line) {
+                let title = format!("{} is neither an export in NDJSON nor a list of entries", path.display());
+                return Err(Stop::usage(title, "Export it anew: `berth workspaces export NAME --format ndjson --output FILE`.").into());
+            }
             if let Some(account) = account_in(line).filter(|account| accounts.len() < ACCOUNTS_MAX && !accounts.contains(account)) {
                 accounts.push(account);
             }
@@ -111,9 +117,9 @@ impl Verify {
         loop {
             let request = client.get(format!("/v1/accounts/{account}/audit")).query("order", "asc").query("limit", PAGE);
             let page = request.query("after_seq", last).send().await?.body;
-            let entries = page.as_array().map(Vec::as_slice).unwrap_or_default();
-            for entry in entries {
-                verifier.line(entry.to_string().as_bytes())?;
+            let entries = page.items();
+            for entry in &entries {
+                verifier.line(entry.text().as_bytes())?;
             }
             match entries.last().and_then(|entry| entry["seq"].as_u64()) {
                 Some(seq) if entries.len() == PAGE => last = seq,
@@ -145,17 +151,23 @@ impl Verify {
 
     /// For programs the verdict is the answer; people are told what it means.
     fn broken(&self, bad: &FirstBad) -> Stop {
-        let verdict = json!({"verified": false, "first_bad_seq": bad.seq, "why": bad.why});
         let printed = match self.ask.output {
             Output::Table => {
                 let detail = "Entries before it are proven. From it on, this is not what was written; compare it with an earlier export.";
                 return Stop::new(Exit::Unverified, format!("the chain is broken at entry {}: {}", bad.seq, bad.why), detail);
             }
-            Output::Json => put(&format!("{verdict:#}\n")),
-            Output::Ndjson => put(&format!("{verdict}\n")),
+            output => {
+                let verdict = [("verified", false.into()), ("first_bad_seq", bad.seq.into()), ("why", bad.why.as_ref().into())];
+                output.item(&verdict.into(), |_| String::new())
+            }
         };
         printed.err().unwrap_or(Stop::Told(Exit::Unverified))
     }
+}
+
+/// Whether a file that begins with this line is an export in CSV or JSON.
+fn is_other_format(line: &[u8]) -> bool {
+    line.starts_with(b"record_type,") || line.starts_with(b"{") && line.ends_with(b"[")
 }
 
 /// An export that has no end was cut off, whatever its entries say.
@@ -168,15 +180,15 @@ fn whole(chain: Verifier) -> Result<Verified, Bad> {
     Ok(verified)
 }
 
-fn told(verified: &Verified) -> Value {
-    json!({
-        "verified": true,
-        "entries": verified.entries,
-        "links": verified.links,
-        "first_seq": verified.first,
-        "last_seq": verified.last.map(|place| place.seq),
-        "place": verified.last.map(|place| place.to_string()),
-    })
+fn told(verified: &Verified) -> Document {
+    Document::from([
+        ("verified", true.into()),
+        ("entries", verified.entries.into()),
+        ("links", verified.links.into()),
+        ("first_seq", verified.first.into()),
+        ("last_seq", verified.last.map(|place| place.seq).into()),
+        ("place", verified.last.map(|place| place.to_string()).into()),
+    ])
 }
 
 fn shown(verdict: &Value) -> String {

@@ -40,7 +40,7 @@ impl Display {
         match self {
             Self::Live(live) => live.show(&news.run),
             Self::Lines(lines) => say(&lines.of(news)),
-            Self::Versions => put(&format!("{}\n", news.run))?,
+            Self::Versions => put(&(news.run.line() + "\n"))?,
             Self::Quiet => {}
         }
         Ok(())
@@ -57,5 +57,7 @@ impl Display {
 
 /// The line that is left when a run has ended.
 fn summary(run: &Value) -> String {
-    format!("Run {} {}: {} steps\n", plain(&run["id"]), plain(&run["state"]), progress(run))
+    // How many steps of what was taken back had been done tells nobody anything.
+    let steps = if run["state"] == "succeeded" { format!(": {} steps", progress(run)) } else { String::new() };
+    format!("Run {} {}{steps}\n", plain(&run["id"]), plain(&run["state"]))
 }

@@ -12,7 +12,7 @@ use crate::config::Environment;
 
 #[derive(Debug, Args)]
 pub struct Get {
-    /// The run's id, or a workspace's name for its latest run.
+    /// The run's id, or a workspace's name for the run that `workspaces get` shows of it.
     #[arg(value_name = "RUN")]
     run: String,
     #[command(flatten)]
@@ -69,7 +69,7 @@ fn steps(run: &Value) -> String {
                 plain(&step["attempts"]),
                 plain(&undo["state"]),
                 plain(&undo["attempts"]),
-                time(&latest["next_attempt_at"]),
+                if run["terminal"] == true { "-".to_owned() } else { time(&latest["next_attempt_at"]) },
                 plain(&latest["error"]["title"]),
             ]
         }),
@@ -77,9 +77,19 @@ fn steps(run: &Value) -> String {
     )
 }
 
+/// What a run that an operator holds back waits for: nothing that is done to the run itself gets it going.
+fn paused(run: &Value) -> Option<String> {
+    let what = run["paused_by"].as_array().filter(|what| !what.is_empty() && run["terminal"] != true)?;
+    let lines: Vec<String> = what.iter().map(|what| format!("{0} is paused. Go on:  berth resume {0}", plain(what))).collect();
+    Some(format!("\n{}\n`berth pauses` tells why and by whom.\n", lines.join("\n")))
+}
+
 /// Lines for a person who has to do something about the run; none where nobody has to.
 pub fn what_to_do(run: &Value) -> String {
     let id = plain(&run["id"]);
+    if let Some(paused) = paused(run) {
+        return paused;
+    }
     let words: &[&str] = match (run["state"].as_str().unwrap_or_default(), run["waiting_for"].as_str().unwrap_or_default()) {
         ("stuck", _) => &[
             "It needs a person. Remove the cause, then try again: berth runs retry RUN",
@@ -88,11 +98,16 @@ pub fn what_to_do(run: &Value) -> String {
         ],
         ("waiting", "operator") => &["It waits for you. Go on:  berth runs retry RUN", "Take it back:             berth runs cancel RUN"],
         ("waiting", "unfreeze") => &["Its workspace is frozen; it goes on when that is lifted, and its deadline stands still."],
+        ("abandoned", _) if run["workspace_id"].is_string() => &[
+            "What it left is listed as leftovers. Deleting its workspace has it dropped when that is purged:",
+            "  berth workspaces delete WORKSPACE",
+        ],
         ("failed" | "cancelled", _) if run["workspace_id"].is_string() && run["retried_by"].is_null() => {
             &["Everything it made was taken back. Try again by a new run: berth runs retry RUN"]
         }
         _ => &[],
     };
-    let lines: String = words.iter().map(|line| line.replace("RUN", &id) + "\n").collect();
+    let workspace = plain(&run["workspace_id"]);
+    let lines: String = words.iter().map(|line| line.replace("RUN", &id).replace("WORKSPACE", &workspace) + "\n").collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Filters;
+use crate::cli::document::Document;
 use crate::cli::most::Most;
 use crate::cli::session::Ask;
 use crate::cli::stop::Stop;
@@ -31,7 +32,7 @@ impl List {
 }
 
 /// Runs for a person.
-pub fn table(runs: &[Value]) -> String {
+pub fn table(runs: &[Document]) -> String {
     rows(
         ["RUN", "SAGA", "STATE", "STEPS", "WORKSPACE", "CREATED", "WHY"],
         runs.iter().map(|run| {

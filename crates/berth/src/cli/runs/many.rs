@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::verbs::{Verb, send};
 use super::{Filters, list};
 use crate::cli::confirm::Confirm;
+use crate::cli::document::Document;
 use crate::cli::exit::Exit;
 use crate::cli::names;
 use crate::cli::output::{put, say};
@@ -17,7 +18,7 @@ use crate::cli::waiting::Wait;
 /// Which runs a verb is for.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// The runs' ids, or workspaces' names for their latest runs.
+    /// The runs' ids, or workspaces' names for the runs that `workspaces get` shows of them.
     #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
     runs: Vec<String>,
     /// All runs that fit the filters; without --state those that the verb is made for.
@@ -89,7 +90,7 @@ pub async fn each(session: &Session, runs: &[String], verb: &Verb, wait: &Wait) 
         }
     }
     if !session.output.is_table() {
-        let answers: Vec<Value> = done.iter().map(|(_, answer)| answer.clone()).collect();
+        let answers: Vec<Document> = done.iter().map(|(_, answer)| answer.clone()).collect();
         session.output.list(&answers, |_| String::new())?;
     }
     if wait.wanted() {

@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
 use crate::cli::client::Client;
+use crate::cli::document::Document;
 use crate::cli::exit::Exit;
 use crate::cli::output::say;
 use crate::cli::sse::{Event, Parser};
@@ -20,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What is new of a run.
 pub struct News {
     /// The run as it is now.
-    pub run: Value,
+    pub run: Document,
     /// What has happened; `None` where only the run itself is to be had.
     pub events: Option<Vec<Value>>,
     /// Nothing comes after it.
@@ -87,7 +88,7 @@ impl<'a> Source<'a> {
         Ok(Some(News { run: answer.body, events: None, is_last }))
     }
 
-    async fn run(&mut self) -> Result<Value, Stop> {
+    async fn run(&mut self) -> Result<Document, Stop> {
         let answer = self.client.get(&self.path).send().await?;
         self.tag = answer.header("etag").map(str::to_owned);
         Ok(answer.body)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::State;
 use super::many::Which;
 use crate::cli::confirm::Confirm;
+use crate::cli::document::Document;
 use crate::cli::session::{Ask, Session};
 use crate::cli::stop::Stop;
 use crate::cli::waiting::Wait;
@@ -132,7 +133,7 @@ impl How {
 }
 
 /// Sends one verb to one run.
-pub async fn send(session: &Session, run: &str, verb: &Verb) -> Result<Value, Stop> {
+pub async fn send(session: &Session, run: &str, verb: &Verb) -> Result<Document, Stop> {
     let path = format!("/v1/provisioning-runs/{run}/{}", verb.word);
     Ok(session.client.post(path).body(verb.body.clone()).send().await?.body)
 }

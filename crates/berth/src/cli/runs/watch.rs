@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::display::Display;
 use super::source::Source;
+use crate::cli::document::Document;
 use crate::cli::exit::Exit;
 use crate::cli::names;
 use crate::cli::output::{Output, put};
@@ -17,7 +18,7 @@ use crate::config::{Environment, Period};
 
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// The run's id, or a workspace's name for its latest run.
+    /// The run's id, or a workspace's name for the run that `workspaces get` shows of it.
     #[arg(value_name = "RUN")]
     run: String,
     /// Watches no longer than this: `30s`, `10m`, `1h`. The run goes on.
@@ -35,7 +36,7 @@ impl Watch {
         let id = names::run(&session.client, &self.run, self.account.account.as_deref()).await?;
         let ended = to_its_end(&session, &id, self.timeout).await?;
         if session.output == Output::Json {
-            put(&format!("{ended:#}\n"))?;
+            put(&(ended.indented() + "\n"))?;
         }
         verdict(&ended, "succeeded")
     }
@@ -45,7 +46,7 @@ impl Watch {
 ///
 /// # Errors
 /// The run cannot be read, or has not ended in time.
-pub async fn to_its_end(session: &Session, run: &str, timeout: Option<Period>) -> Result<Value, Stop> {
+pub async fn to_its_end(session: &Session, run: &str, timeout: Option<Period>) -> Result<Document, Stop> {
     let follow = follow(session, run);
     let Some(most) = timeout else { return follow.await };
     tokio::time::timeout(most.0, follow).await.unwrap_or_else(|_| {
@@ -57,7 +58,7 @@ pub async fn to_its_end(session: &Session, run: &str, timeout: Option<Period>) -
     })
 }
 
-async fn follow(session: &Session, run: &str) -> Result<Value, Stop> {
+async fn follow(session: &Session, run: &str) -> Result<Document, Stop> {
     let mut display = Display::new(session.output);
     let mut source = Source::new(&session.client, run);
     loop {
@@ -87,16 +88,16 @@ pub fn verdict(run: &Value, wanted: &str) -> Result<(), Stop> {
         let _ = write!(title, ": {}", plain(&reason["title"]));
     }
     let detail = match reason["detail"].as_str() {
-        Some(detail) => format!("{detail}\n  {}", after(&outcome)),
-        None => after(&outcome).to_owned(),
+        Some(detail) => format!("{detail}\n  {}", after(&outcome, &plain(&run["id"]))),
+        None => after(&outcome, &plain(&run["id"])),
     };
     Err(Stop::new(Exit::RunFailed, title, detail))
 }
 
-fn after(outcome: &str) -> &'static str {
+fn after(outcome: &str, run: &str) -> String {
     match outcome {
-        "failed" | "cancelled" => "Everything that it made was taken back; `berth runs retry` tries again by a new run.",
-        "abandoned" => "What it left is listed by `berth runs get`.",
-        _ => "",
+        "failed" | "cancelled" => format!("Everything that it made was taken back; `berth runs retry {run}` tries again by a new run."),
+        "abandoned" => format!("What it left is listed by `berth runs get {run}`."),
+        _ => String::new(),
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use self::file::Target;
@@ -31,7 +31,7 @@ pub struct Export {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
     /// The file that is written, for you alone to read; `-` is standard output.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Only these sections, in this order, with commas between them: workspace, environments, `backend_workspaces`, members,
     /// connections, runs, audit.
@@ -57,6 +57,14 @@ enum Format {
 }
 
 impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Json => "JSON",
+            Self::Ndjson => "NDJSON",
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -77,11 +85,8 @@ impl Export {
         let client = self.who.client(environment)?;
         let id = names::workspace(&client, &self.workspace, self.account.account.as_deref()).await?;
         let mut target = Target::open(&self.output)?;
-        let mut request = client
-            .get(format!("/v1/workspaces/{id}/export"))
-            .header("Accept-Encoding", "identity")
-            .query("format", self.format().word())
-            .maybe("include", self.include.as_ref());
+        let mut request =
+            client.get(format!("/v1/workspaces/{id}/export")).query("format", self.format().word()).maybe("include", self.include.as_ref());
         if self.raw {
             request = request.query("csv_safe", false);
         }
@@ -90,11 +95,17 @@ impl Export {
         let received = receive(response, &mut target).await?;
         let mut checked = "not checked";
         if !self.no_check {
-            check(&client, export.as_deref(), &received).await?;
+            check(&client, export.as_deref(), &received, &target).await?;
             checked = "checked against the receipt";
         }
         target.finish()?;
-        say(&format!("Exported {} bytes{}, {checked}: sha256 {}\n", received.bytes, target.shown(), received.sha256));
+        say(&format!(
+            "Exported {} bytes of {}{}, {checked}: sha256 {}\n",
+            received.bytes,
+            self.format().name(),
+            target.shown(),
+            received.sha256
+        ));
         Ok(())
     }
 
@@ -107,7 +118,7 @@ impl Export {
     }
 }
 
-/// Takes the bytes as they come.
+/// Takes the bytes as they come, after decompression: it is what the receipt is about.
 async fn receive(mut response: Response, target: &mut Target) -> Result<Received, Stop> {
     let bar = bar();
     let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
@@ -125,7 +136,7 @@ async fn receive(mut response: Response, target: &mut Target) -> Result<Received
                 return Err(Stop::new(
                     Exit::Unavailable,
                     format!("the export broke off after {bytes} bytes"),
-                    "What was received is no export, and is not kept. Try again.",
+                    format!("What was received is no export{}. Try again.", target.fate()),
                 ));
             }
         }
@@ -151,10 +162,13 @@ fn bar() -> ProgressBar {
 }
 
 /// Holds what came against the receipt of what was sent.
-async fn check(client: &Client, export: Option<&str>, received: &Received) -> Result<(), Stop> {
-    let unproven = |why: &str| Stop::new(Exit::Unverified, format!("the export is not proven: {why}"), "It is not kept. Try again.");
+async fn check(client: &Client, export: Option<&str>, received: &Received, target: &Target) -> Result<(), Stop> {
+    let unproven = |why: &str| {
+        let advice = format!("What was received is no export{}. Try again.", target.fate());
+        Stop::new(Exit::Unverified, format!("the export is not proven: {why}"), advice)
+    };
     let id = export.ok_or_else(|| unproven("the answer names no receipt (Export-Id)"))?;
-    let receipt: Value = client.get(format!("/v1/exports/{id}")).send().await?.body;
+    let receipt = client.get(format!("/v1/exports/{id}")).send().await?.body;
     if receipt["complete"] != true {
         return Err(unproven("its receipt says that it is not complete"));
     }

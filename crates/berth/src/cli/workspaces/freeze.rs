@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::advice;
 use crate::cli::moment::Moment;
 use crate::cli::names;
-use crate::cli::session::{Ask, InAccount, Session};
+use crate::cli::session::{Ask, InAccount};
 use crate::cli::stop::Stop;
 use crate::cli::table::{card, plain};
 use crate::cli::waiting::{Wait, hint};
@@ -117,29 +117,34 @@ impl Change {
         let session = self.ask.session(environment)?;
         let id = names::workspace(&session.client, workspace, self.account.account.as_deref()).await?;
         let answer = session.client.request(Method::PATCH, format!("/v1/workspaces/{id}/status")).body(body).send().await?.body;
-        self.end(&session, &answer).await
-    }
-
-    async fn end(&self, session: &Session, answer: &Value) -> Result<(), Stop> {
-        let run = answer["apply"]["provisioning_run_id"].as_str();
-        if let Some(run) = run.filter(|_| self.wait.wanted()) {
-            self.wait.run(session, run).await?;
-        }
-        session.output.item(answer, |answer| {
-            let mut text = shown(answer);
-            if let Some(run) = run.filter(|_| !self.wait.wanted()) {
-                text.push_str(&hint(run));
+        // Where it is carried out already, there is nothing to wait for or to follow.
+        let run = answer["apply"]["provisioning_run_id"].as_str().filter(|_| answer["applied_revision"] != answer["revision"]);
+        if self.wait.wanted() {
+            if let Some(run) = run {
+                self.wait.run(&session, run).await?;
             }
-            text
-        })
+            let workspace = session.client.get(format!("/v1/workspaces/{id}")).send().await?.body;
+            return session.output.item(&workspace, super::get::shown);
+        }
+        session.output.item(&answer, |answer| shown(answer) + &run.map_or_else(String::new, hint))
     }
 }
 
 fn shown(answer: &Value) -> String {
     let mut lines = vec![("Workspace", plain(&answer["workspace_id"])), ("Status", plain(&answer["status"]))];
     lines.extend(answer["freezes"].as_array().into_iter().flatten().map(|freeze| ("Freeze", advice::freeze(freeze))));
-    for child in answer["apply"]["children"].as_array().into_iter().flatten() {
-        lines.push(("Login", format!("{} {} {}", plain(&child["type"]), plain(&child["id"]), plain(&child["state"]))));
-    }
+    lines.extend(logins(answer).map(|words| ("Logins", words)));
     card(lines)
+}
+
+/// How far the logins on the backends have been opened or shut; nothing where there are none.
+fn logins(answer: &Value) -> Option<String> {
+    let logins = answer["apply"]["children"].as_array()?.iter().filter(|child| child["type"] == "backend_workspace");
+    let states: Vec<&Value> = logins.map(|child| &child["state"]).collect();
+    let told = states.iter().filter(|state| **state == "applied").count();
+    match (told, states.len()) {
+        (_, 0) => None,
+        (told, all) if told == all => Some(format!("all {all} brought in line")),
+        (told, all) => Some(format!("{told} of {all} brought in line; the rest follows in a moment")),
+    }
 }

@@ -1,6 +1,6 @@
 //! `berth workspaces list`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::most::Most;
 use crate::cli::names;
@@ -14,9 +14,9 @@ pub struct List {
     /// Those of an account, by name or id, instead of those that you are a member of.
     #[arg(long, value_name = "NAME|ID")]
     account: Option<String>,
-    /// Only those of this status: provisioning, active, frozen, failed or deleted.
-    #[arg(long, value_name = "STATUS")]
-    status: Option<String>,
+    /// Only those of this status; those that are deleted are listed by account.
+    #[arg(long, value_enum, value_name = "STATUS")]
+    status: Option<Status>,
     /// Only those of this region.
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
@@ -32,22 +32,35 @@ pub struct List {
     ask: Ask,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Status {
+    Provisioning,
+    Active,
+    Frozen,
+    Failed,
+    Deleted,
+}
+
 impl List {
     pub async fn run(&self, environment: &Environment) -> Result<(), Stop> {
         let session = self.ask.session(environment)?;
+        // Nobody is a member of what is deleted.
+        let is_gone = self.status == Some(Status::Deleted);
         let path = match &self.account {
-            None => "/v1/workspaces".to_owned(),
-            Some(account) => format!("/v1/workspaces/by-account/{}", names::account(&session.client, Some(account)).await?),
+            None if !is_gone => "/v1/workspaces".to_owned(),
+            account => format!("/v1/workspaces/by-account/{}", names::account(&session.client, account.as_deref()).await?),
         };
         let request = session
             .client
             .get(path)
-            .maybe("status", self.status.as_ref())
+            .maybe("status", self.status.and_then(|status| Some(status.to_possible_value()?.get_name().to_owned())))
             .maybe("region", self.region.as_ref())
             .maybe("name_contains", self.name_contains.as_ref());
         // On the wire a colon parts key and value.
         let request = self.labels.iter().fold(request, |request, label| request.query("label", label.replacen('=', ":", 1)));
         let listed = request.pages(self.most.limit()).await?;
+        let is_part = self.status.is_some() || self.region.is_some() || self.name_contains.is_some() || !self.labels.is_empty();
+        let none = if is_part { "No workspace fits." } else { "No workspaces. `berth workspaces create NAME` makes one." };
         session.output.list(&listed.items, |workspaces| {
             rows(
                 ["NAME", "STATUS", "REGION", "SLUG", "ID", "CREATED"],
@@ -61,7 +74,7 @@ impl List {
                         time(&w["created_at"]),
                     ]
                 }),
-                "No workspaces. `berth workspaces create NAME` makes one.",
+                none,
             )
         })?;
         self.most.tell(&listed, session.output);

@@ -53,7 +53,7 @@ impl Update {
         }
         let session = self.ask.session(environment)?;
         let id = names::workspace(&session.client, &self.workspace, self.account.account.as_deref()).await?;
-        let changed: Value = session.client.request(Method::PATCH, format!("/v1/workspaces/{id}")).body(body).send().await?.body;
+        let changed = session.client.request(Method::PATCH, format!("/v1/workspaces/{id}")).body(body).send().await?.body;
         session.output.item(&changed, super::get::shown)
     }
 }

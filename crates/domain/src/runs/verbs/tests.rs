@@ -171,7 +171,7 @@ fn a_run_takes_the_verbs_that_its_journal_does_not_rule_out(#[case] journal: Vec
             Ok(_) => assert!(possible.contains(word(verb)), "{verb:?} was let through"),
             Err(Error::VerbConflict { detail: sentence }) => {
                 assert!(!possible.contains(word(verb)), "{verb:?}: {sentence}");
-                let expected = format!("The run is {}; possible now: ", state_word(detail.run.state));
+                let expected = format!("Its state is `{}`; possible now: ", state_word(detail.run.state));
                 assert!(sentence.contains(&expected), "{sentence}");
             }
             Err(other) => panic!("{verb:?}: {other:?}"),

@@ -1,5 +1,7 @@
 //! Edits and deletions as the store would answer them; what was asked is kept.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::ports::*;
 use saga::StoreError;
@@ -23,7 +25,7 @@ impl Deletions for World {
         Ok(Written::Done(self.restore_answer.lock().unwrap().clone().unwrap_or(RestoreAnswer::Restored(Box::new(ended)))))
     }
 
-    async fn to_purge(&self, _: u32) -> Result<ToPurge, StoreError> {
+    async fn to_purge(&self, _: u32, _: Duration) -> Result<ToPurge, StoreError> {
         Ok(self.to_purge.lock().unwrap().clone())
     }
 

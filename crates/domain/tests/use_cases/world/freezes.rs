@@ -1,8 +1,10 @@
 //! Freezes as the store would keep them: changes are carried out on the row in memory, and kept.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::audit::Draft;
-use domain::ports::{ChangeFreezes, Expired, FreezeAnswer, Freezes, Shut};
+use domain::ports::{ChangeFreezes, Expired, FreezeAnswer, Freezes, Shut, Unapplied};
 use saga::{StoreError, Time};
 use uuid::Uuid;
 
@@ -27,5 +29,17 @@ impl Freezes for World {
         self.expired.lock().unwrap().due.retain(|(_, due)| *due != workspace);
         self.entries.lock().unwrap().push(audit);
         Ok(true)
+    }
+
+    async fn unapplied(&self, _: u32, _: Duration) -> Result<Unapplied, StoreError> {
+        Ok(self.unapplied.lock().unwrap().clone())
+    }
+
+    /// Those that are due are begun again once.
+    async fn apply_again(&self, workspace: Uuid, _: Duration) -> Result<bool, StoreError> {
+        let mut unapplied = self.unapplied.lock().unwrap();
+        let is_due = unapplied.due.contains(&workspace);
+        unapplied.due.retain(|due| *due != workspace);
+        Ok(is_due)
     }
 }

@@ -37,12 +37,12 @@ pub enum Standing {
 }
 
 impl Place {
-    /// `call` is different for each call of this process.
-    pub fn new(root: &Path, region: &str, id: Uuid, call: u64) -> Self {
+    /// `call` is different for each call of each process, and begins with the process's name.
+    pub fn new(root: &Path, region: &str, id: Uuid, call: &str) -> Self {
         let region = root.join(region);
         Self {
             name: region.join(id.to_string()),
-            new: region.join(format!("{NEW}{id}-{call}")),
+            new: region.join(format!("{NEW}{call}-{id}")),
             gone: region.join(format!("{GONE}{id}")),
             id,
             region,
@@ -158,8 +158,9 @@ fn remove(path: &Path) -> io::Result<()> {
             Ok(found) if found.is_dir() => fs::remove_dir_all(path),
             Ok(_) => fs::remove_file(path),
         };
+        // Gone meanwhile, or filled anew by a drop that moved another one here: look again.
         if let Err(e) = removed
-            && e.kind() != io::ErrorKind::NotFound
+            && !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
         {
             return Err(e);
         }
@@ -172,15 +173,21 @@ pub fn make_region(root: &Path, region: &str) -> io::Result<()> {
 }
 
 /// Entries of a folder that is one of ours to list, in no order.
-fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+pub fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     fs::read_dir(folder)?.map(|entry| entry.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()))).collect()
 }
 
-/// Takes away what dead processes left on its way to or from a name.
-pub fn sweep(root: &Path) -> io::Result<()> {
-    for (_, region) in entries(root)?.into_iter().filter(|(_, path)| path.is_dir()) {
+/// The regions' folders; what else there is has a leading dot.
+fn regions(root: &Path) -> io::Result<impl Iterator<Item = (String, PathBuf)>> {
+    Ok(entries(root)?.into_iter().filter(|(name, path)| !name.starts_with('.') && path.is_dir()))
+}
+
+/// Takes away what dead processes left on its way to a name, and what anyone left on its way from one.
+pub fn sweep(root: &Path, is_alive: impl Fn(&str) -> bool) -> io::Result<()> {
+    for (_, region) in regions(root)? {
         for (name, path) in entries(&region)? {
-            if name.starts_with(NEW) || name.starts_with(GONE) {
+            let builder = name.strip_prefix(NEW).map(|rest| rest.split('-').next().unwrap_or_default());
+            if name.starts_with(GONE) || builder.is_some_and(|process| !is_alive(process)) {
                 remove(&path)?;
             }
         }
@@ -190,7 +197,7 @@ pub fn sweep(root: &Path) -> io::Result<()> {
 
 pub fn inventory(root: &Path) -> io::Result<Vec<Existing>> {
     let mut found = Vec::new();
-    for (region, folder) in entries(root)?.into_iter().filter(|(_, path)| path.is_dir()) {
+    for (region, folder) in regions(root)? {
         for (name, path) in entries(&folder)? {
             if name.starts_with(NEW) || name.starts_with(GONE) || !path.is_dir() {
                 continue;

@@ -20,7 +20,7 @@ impl Ids for FixedIds {
         account
     }
     fn free(&self) -> Uuid {
-        Uuid::nil()
+        Uuid::now_v7()
     }
     fn key(&self) -> [u8; 32] {
         [7; 32]
@@ -262,10 +262,47 @@ async fn opening_sweeps_what_dead_processes_left_and_nothing_else() {
     w.create(&spec(1, 0xb3)).await.unwrap();
     drop_a_step(&w.local.place(&spec(1, 0xb3)).unwrap(), &mark(&spec(1, 0xb3))).unwrap();
     assert_eq!(w.names().iter().filter(|n| n.starts_with('.')).count(), 2);
-    let local = open(w.folder.path()).unwrap();
+    let World { folder, local, .. } = w;
+    drop(local);
+    let w = World { local: Arc::new(open(folder.path()).unwrap()), folder, stop: CancellationToken::new() };
     assert_eq!(w.names(), [kept.id.to_string(), sealed.id.to_string()]);
-    assert_eq!(local.inventory().unwrap(), [existing(&kept)]);
+    assert_eq!(w.existing(), [existing(&kept)]);
     assert_eq!(inventory(w.folder.path()).unwrap(), [existing(&kept)]);
+}
+
+/// A process that starts must not take away what another one is building at that moment.
+#[tokio::test]
+async fn opening_leaves_alone_what_a_process_that_lives_is_building() {
+    let w = world();
+    let (first, second) = (spec(1, 0xb0), spec(1, 0xb1));
+    let building = w.local.place(&first).unwrap();
+    building.build(&mark(&first), &[7; 32]).unwrap();
+    let other = open(w.folder.path()).unwrap();
+    let too = other.place(&second).unwrap();
+    too.build(&mark(&second), &[8; 32]).unwrap();
+    drop(open(w.folder.path()).unwrap());
+    assert!(building.put().unwrap() && too.put().unwrap());
+    assert_eq!(w.existing(), [existing(&first), existing(&second)]);
+    let processes = fs::read_dir(w.folder.path().join(".processes")).unwrap().count();
+    assert_eq!(processes, 3, "one that has gone is forgotten by the next that comes");
+    drop(open(w.folder.path()).unwrap());
+    assert_eq!(fs::read_dir(w.folder.path().join(".processes")).unwrap().count(), 3);
+}
+
+/// Two processes build one backend workspace at once, as when a worker that was taken for dead goes on.
+#[tokio::test]
+async fn of_two_processes_that_create_the_same_the_second_finds_the_first_ones_work() {
+    let w = world();
+    let other = open(w.folder.path()).unwrap();
+    let spec = spec(1, 0xb0);
+    let (here, there) = (w.local.place(&spec).unwrap(), other.place(&spec).unwrap());
+    here.build(&mark(&spec), &[7; 32]).unwrap();
+    there.build(&mark(&spec), &[8; 32]).unwrap();
+    assert!(there.put().unwrap());
+    assert!(!here.put().unwrap());
+    create(&here, &mark(&spec), &[7; 32]).unwrap();
+    login(&here).unwrap();
+    assert_eq!(w.names(), [spec.id.to_string()]);
 }
 
 #[tokio::test]

@@ -11,6 +11,17 @@ use crate::Time;
 use crate::machine::{Gate, Launch};
 use crate::ports::{Commit, CommitAnswer, Disposition, State, StoreError};
 
+/// What became of a commit.
+enum Sent {
+    Committed {
+        requested: bool,
+    },
+    /// Nothing was changed: a request that is not journaled forbids what it starts.
+    Requested,
+    /// Nothing was changed, and as it is it can never succeed.
+    Unmade(Unmade),
+}
+
 impl<C: Clone + Send + Sync + 'static> Executor<C> {
     /// Plans and commits, with the news as they are or, where the store refuses a change, without it.
     pub(super) async fn commit(&mut self, news: &[News<C>], draining: bool) -> Result<Option<(Plan<C>, Disposition)>, Lost> {
@@ -48,7 +59,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 resent: false,
             };
             match self.send(commit).await? {
-                Ok(requested) => {
+                Sent::Committed { requested } => {
                     self.log(&plan);
                     self.state = plan.state.clone();
                     self.head = Some(head);
@@ -67,7 +78,9 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     }
                     return Ok(Some((plan, disposition)));
                 }
-                Err(unmade) => {
+                // What was asked for meanwhile may be that nothing starts: it is heard first, and the same news planned anew.
+                Sent::Requested => self.hear_in_time().await?,
+                Sent::Unmade(unmade) => {
                     match &unmade {
                         Unmade::Refused(why) => tracing::error!(%run, why, "the database refused a commit of this run"),
                         Unmade::Stale(why) => tracing::debug!(%run, why, "a step of this run is to look again"),
@@ -82,29 +95,32 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         }
     }
 
-    /// Sends one commit until its outcome is known. `Ok(Ok(requested))`, or `Ok(Err(_))` where as it is it can never succeed.
-    async fn send(&mut self, mut commit: Commit<C>) -> Result<Result<bool, Unmade>, Lost> {
+    /// Sends one commit until its outcome is known.
+    async fn send(&mut self, mut commit: Commit<C>) -> Result<Sent, Lost> {
         let mut pause = Duration::from_millis(20);
         loop {
             if self.lost.is_cancelled() {
                 return Err(Lost);
             }
-            let answer = self.shared.runs.commit(vec![commit.clone()]).await.pop();
-            let error = match answer {
-                Some(CommitAnswer::Committed { now, requested }) => {
+            let error = match self.shared.commits.commit(commit.clone()).await {
+                CommitAnswer::Committed { now, requested } => {
                     self.clock.learn(now);
-                    return Ok(Ok(requested));
+                    return Ok(Sent::Committed { requested });
                 }
-                Some(CommitAnswer::Fenced) => return Err(Lost),
-                Some(CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why))) => return Ok(Err(Unmade::Refused(why))),
-                Some(CommitAnswer::Stale(why)) => return Ok(Err(Unmade::Stale(why))),
-                Some(CommitAnswer::Failed(error)) => error,
-                None => StoreError::Unavailable("the store did not answer".to_owned()),
+                CommitAnswer::Fenced => return Err(Lost),
+                CommitAnswer::Rejected(why) | CommitAnswer::Failed(StoreError::Broken(why)) => {
+                    return Ok(Sent::Unmade(Unmade::Refused(why)));
+                }
+                CommitAnswer::Stale(why) => return Ok(Sent::Unmade(Unmade::Stale(why))),
+                CommitAnswer::Requested => return Ok(Sent::Requested),
+                CommitAnswer::Failed(error) => error,
             };
             tracing::warn!(run = %self.facts.run, %error, "a commit failed; trying again");
             if matches!(error, StoreError::Unknown(_)) && !commit.records.is_empty() {
                 match self.shared.runs.journal(self.facts.run, self.epoch).await {
-                    Ok(Some(journal)) if commit.records.iter().all(|r| journal.contains(r)) => return Ok(Ok(true)),
+                    Ok(Some(journal)) if commit.records.iter().all(|r| journal.contains(r)) => {
+                        return Ok(Sent::Committed { requested: true });
+                    }
                     Ok(None) => return Err(Lost),
                     // Finding nothing is no proof: it may land yet. It is sent again, as what it is.
                     Ok(Some(_)) | Err(_) => {}
@@ -114,6 +130,25 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             tokio::select! {
                 () = self.lost.cancelled() => return Err(Lost),
                 () = sleep(pause.mul_f64(0.5 + (self.shared.options.jitter)())) => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Reads the requests that the store would not let be passed over.
+    async fn hear_in_time(&mut self) -> Result<(), Lost> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.shared.runs.requests(self.facts.run).await {
+                Ok(requests) => {
+                    self.requests = requests;
+                    return Ok(());
+                }
+                Err(error) => tracing::warn!(run = %self.facts.run, %error, "cannot read requests; trying again"),
+            }
+            tokio::select! {
+                () = self.lost.cancelled() => return Err(Lost),
+                () = sleep(pause) => {}
             }
             pause = (pause * 2).min(Duration::from_secs(2));
         }

@@ -30,7 +30,14 @@ impl Lines {
         let rows = row::told(run);
         let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
         match &news.events {
-            Some(events) => events.iter().for_each(|event| self.event(&mut text, event, width)),
+            Some(events) => {
+                for (i, event) in events.iter().enumerate() {
+                    // What came in one piece has happened already: of failures that repeat each other the last one tells.
+                    if !events.iter().skip(i + 1).any(|later| repeats(later, event)) {
+                        self.event(&mut text, event, width);
+                    }
+                }
+            }
             None => self.changes(&mut text, &rows, width),
         }
         self.shown = rows.into_iter().map(|row| (key(&row), row)).collect();
@@ -85,6 +92,38 @@ impl Lines {
     }
 }
 
+/// Whether an event says of the same step what the earlier one said.
+fn repeats(later: &Value, event: &Value) -> bool {
+    let fails = matches!(event["type"].as_str(), Some("step_failed" | "step_unknown" | "undo_failed"));
+    fails && ["type", "step"].iter().all(|key| later[key] == event[key]) && later["error"]["title"] == event["error"]["title"]
+}
+
 fn key(row: &Row) -> (String, bool) {
     (row.name.clone(), row.undo)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::document::Document;
+
+    #[test]
+    fn failures_that_repeat_each_other_in_one_piece_are_told_once() {
+        let run = Document::parse(json!({"id": "1", "saga": "s", "version": 1, "state": "running", "steps": []}).to_string()).unwrap();
+        let failed = |step: &str, attempt: u64, title: &str| json!({"type": "step_failed", "step": step, "attempt": attempt, "at": "2026-11-22T19:30:00Z", "error": {"title": title}});
+        let told = |events: Vec<Value>| {
+            let mut lines = Lines { begun: true, state: "running -".to_owned(), ..Lines::default() };
+            lines.of(&News { run: run.clone(), events: Some(events), is_last: false })
+        };
+        let events =
+            vec![failed("a", 1, "away"), failed("b", 1, "away"), failed("a", 2, "away"), failed("a", 3, "full"), failed("a", 4, "full")];
+        assert_eq!(
+            told(events),
+            "19:30:00  b  failed (try 1): away\n19:30:00  a  failed (try 2): away\n19:30:00  a  failed (try 4): full\n"
+        );
+        let undone = json!({"type": "undone", "step": "a", "attempt": 1, "at": "2026-11-22T19:30:00Z"});
+        assert_eq!(told(vec![undone.clone(), undone]).lines().count(), 2, "only failures repeat each other");
+    }
 }

@@ -93,6 +93,13 @@ impl Live {
     }
 }
 
+/// Who stops watching keeps the last picture.
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.steps.iter().map(|(bar, _)| bar).chain(&self.head).filter(|bar| !bar.is_finished()).for_each(ProgressBar::abandon);
+    }
+}
+
 fn mark(mark: Mark) -> &'static str {
     match mark {
         Mark::Pending => "  · {prefix:.dim} {msg:.dim}",

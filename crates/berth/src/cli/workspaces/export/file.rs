@@ -92,6 +92,14 @@ impl Target {
         }
     }
 
+    /// What becomes of what was written when it turns out to be of no use, for a sentence.
+    pub fn fate(&self) -> &'static str {
+        match self {
+            Self::File { .. } => ", and is not kept",
+            Self::Stream(_) => ": use nothing of what was written",
+        }
+    }
+
     /// Where it went, for a sentence.
     pub fn shown(&self) -> String {
         match self {
@@ -102,11 +110,12 @@ impl Target {
 }
 
 fn cannot(place: &Path, e: &io::Error) -> Stop {
-    Stop::new(
-        Exit::Failed,
-        format!("cannot write {}: {e}", place.display()),
-        "Nothing is left behind. Make room, or name another file: --output FILE.",
-    )
+    let advice = match e.kind() {
+        io::ErrorKind::NotFound => "Make the folder first, or name another file: --output FILE.",
+        io::ErrorKind::PermissionDenied => "Name a file in a folder that you may write to: --output FILE.",
+        _ => "Nothing is left behind. Make room, or name another file: --output FILE.",
+    };
+    Stop::new(Exit::Failed, format!("cannot write {}: {e}", place.display()), advice)
 }
 
 #[cfg(test)]

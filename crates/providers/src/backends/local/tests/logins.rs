@@ -117,3 +117,23 @@ async fn a_login_that_nobody_wrote_is_shown_to_a_person_and_opens_nothing() {
     assert_eq!(refused(w.local.set_login(&spec, true, 1, &w.stop).await), "backend_corrupt");
     assert!(w.local.inventory().is_err());
 }
+
+/// The lock is the folder's, so that other processes heed it too.
+#[tokio::test]
+async fn an_order_waits_for_another_processs_order_and_does_nothing_before() {
+    let w = world();
+    let spec = spec(1, 0xb0);
+    w.create(&spec).await.unwrap();
+    let theirs = fs::File::open(w.path(&spec)).unwrap();
+    theirs.try_lock().unwrap();
+    let place = w.local.place(&spec).unwrap();
+    assert_eq!(set_login_in_turn(&place, &mark(&spec), Login { revision: 1, open: false }).unwrap(), None);
+    assert_eq!(w.login_of(&spec), Login { revision: 0, open: true });
+    let ordered = {
+        let (local, spec, stop) = (w.local.clone(), spec.clone(), w.stop.clone());
+        tokio::spawn(async move { local.set_login(&spec, false, 1, &stop).await })
+    };
+    drop(theirs);
+    assert_eq!(ordered.await.unwrap().unwrap(), Set);
+    assert_eq!(w.login_of(&spec), Login { revision: 1, open: false });
+}

@@ -1,5 +1,5 @@
-//! `berth dev inventory`: everything that the database holds about tenants, as JSON, for comparing it whole with what
-//! stands on the backends. For tests and for curious people; the folder must not be in use.
+//! `berth dev inventory` and `berth inventory`: everything that the database holds about tenants, as JSON, for comparing it whole with what
+//! stands on the backends. For tests and for curious people; nobody else should be at work on it.
 
 use domain::Berth;
 use domain::model::{Scope, WorkspaceStatus};
@@ -8,22 +8,38 @@ use domain::ports::{Page, RunFilter, WorkspaceFilter};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{house, on_runtime};
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::dev::folder;
 use crate::failure::Failure;
+use crate::operator;
+use crate::process::on_runtime;
 
 const PAGE: u32 = 500;
 const KINDS: &[&str] = &["platform", "account", "workspace", "environment", "service_account"];
 
-/// Prints the inventory.
+/// Prints the inventory of an installation on PostgreSQL.
+///
+/// # Errors
+/// The database is away.
+pub fn of_database(config: &Config) -> Result<(), Failure> {
+    let text = on_runtime(async {
+        let house = operator::house(config).await?;
+        let found = all(&house.berth).await;
+        house.store.db().close().await;
+        Ok(format!("{:#}\n", found?))
+    })?;
+    crate::print(&text)
+}
+
+/// Prints the inventory of a data folder.
 ///
 /// # Errors
 /// The folder is in use, or the database is away.
-pub fn inventory(config: &Config) -> Result<(), Failure> {
+pub fn of_folder(config: &Config) -> Result<(), Failure> {
     let text = on_runtime(async {
-        let folder = DataFolder::open(&config.data.dir)?;
-        let house = house::open(config, &folder).await?;
+        let data = DataFolder::open(&config.data.dir)?;
+        let (house, _) = folder::open(config, &data).await?;
         let found = all(&house.berth).await;
         house.store.db().close().await;
         Ok(format!("{:#}\n", found?))

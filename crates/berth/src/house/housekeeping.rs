@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use domain::Berth;
-use domain::housekeeping::{Done, deliver_membership_changes, expire_freezes, start_purges};
+use domain::housekeeping::{
+    Done, apply_freezes_again, deliver_membership_changes, expire_freezes, forget_membership_changes, start_purges,
+};
 use tokio_util::sync::CancellationToken;
 
 /// After this many attempts it is worth a person's look.
@@ -14,8 +16,10 @@ pub async fn run(berth: Berth, poll: Duration, stop: CancellationToken) {
     loop {
         let duties = [
             ("expire freezes", expire_freezes(&berth).await),
+            ("apply freezes again", apply_freezes_again(&berth).await),
             ("start purges", start_purges(&berth).await),
             ("deliver membership changes", deliver_membership_changes(&berth).await),
+            ("forget membership changes", forget_membership_changes(&berth).await),
         ];
         let mut rest = poll;
         for (duty, answer) in duties {

@@ -1,10 +1,11 @@
-//! `berth dev token`: makes a principal with a role, and signs a token for it.
+//! `berth dev token` and `berth token`: makes a principal with a role, and signs a token for it.
 //!
 //! Every part can be repeated: a cut-off grant is completed by giving it again.
 
 use std::time::Duration;
 
 use api::Issuer;
+use clap::Args;
 use domain::audit::Draft;
 use domain::ids::PLATFORM;
 use domain::model::{AccountStatus, Role, Scope, ScopeRef, StoredPrincipal, WorkspaceStatus};
@@ -13,10 +14,41 @@ use domain::{Berth, Error, PrincipalKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::config::Period;
 use crate::failure::Failure;
 
 /// What the permission system is told of why.
-const CAUSE: Cause = Cause::Hand("berth dev token");
+const CAUSE: Cause = Cause::Hand("berth token");
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("principal").required(true))]
+pub struct Arguments {
+    /// The user that the token is for; made if there is none of this name.
+    #[arg(long, group = "principal", value_name = "NAME")]
+    user: Option<String>,
+    /// The service account that the token is for; made if there is none of this name.
+    #[arg(long, group = "principal", value_name = "NAME")]
+    service_account: Option<String>,
+    /// A role to give: owner, admin, member or viewer on an account or workspace, operator or auditor on the platform.
+    #[arg(long, requires = "on")]
+    role: Option<String>,
+    /// What the role is on: account:ID, workspace:ID or platform.
+    #[arg(long, requires = "role", value_name = "SCOPE")]
+    on: Option<On>,
+    /// How long the token is valid.
+    #[arg(long, default_value = "30d", value_name = "PERIOD")]
+    expires: Period,
+}
+
+impl Arguments {
+    pub fn wanted(self) -> Wanted {
+        let (kind, name) = match (self.user, self.service_account) {
+            (Some(name), _) => (PrincipalKind::User, name),
+            (None, name) => (PrincipalKind::ServiceAccount, name.unwrap_or_default()),
+        };
+        Wanted { kind, name, role: self.role.zip(self.on), lifetime: self.expires.0 }
+    }
+}
 
 /// What is asked for, as it goes to the process that holds the folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,10 +85,7 @@ impl std::str::FromStr for On {
 /// # Errors
 /// A role that does not exist there, a scope that does not, an outage.
 pub async fn token(berth: &Berth, issuer: &Issuer, wanted: &Wanted) -> Result<String, Failure> {
-    let name = wanted.name.trim();
-    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
-        return Err(Failure::new("a name has 1 to 200 characters, none of them a control character"));
-    }
+    let name = name(&wanted.name)?;
     let account = match &wanted.role {
         Some((_, On::Account(id))) => Some(active_account(berth, *id).await?),
         Some((_, On::Workspace(id))) => Some(active_workspace(berth, *id).await?),
@@ -74,6 +103,18 @@ pub async fn token(berth: &Berth, issuer: &Issuer, wanted: &Wanted) -> Result<St
     issuer
         .sign(principal.principal, berth.ids.free(), wanted.lifetime)
         .map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))
+}
+
+/// A principal's name, without white space around it.
+///
+/// # Errors
+/// It cannot be one.
+pub fn name(text: &str) -> Result<&str, Failure> {
+    let name = text.trim();
+    if name.is_empty() || name.chars().count() > 200 || name.chars().any(char::is_control) {
+        return Err(Failure::new("a name has 1 to 200 characters, none of them a control character"));
+    }
+    Ok(name)
 }
 
 async fn active_account(berth: &Berth, id: Uuid) -> Result<Uuid, Failure> {

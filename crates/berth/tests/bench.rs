@@ -1,0 +1,247 @@
+//! `berth bench` with numbers as small as they may be: every measurement ends, tells what it says it tells, and leaves
+//! nothing behind. How fast anything was is not looked at.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use testkit::{Backend, TestDb};
+use tokio::process::Command;
+
+/// Nothing here takes this long; what does, hangs.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn berth(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+    command.arg("bench").args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").kill_on_drop(true);
+    command
+}
+
+async fn ended(mut command: Command) -> Output {
+    tokio::time::timeout(PATIENCE, command.output()).await.expect("the measurement ends").unwrap()
+}
+
+/// Has it measure, and checks that the report has these figures, all of them numbers above nothing.
+async fn measured(arguments: &[&str], figures: &[&str]) -> Value {
+    let mut command = berth(arguments);
+    command.args(["--output", "json"]);
+    let output = ended(command).await;
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {err}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["bench"], arguments[0], "{report:#}");
+    assert!(report["measures"].as_str().unwrap().len() > 40, "{report:#}");
+    for figure in figures {
+        assert!(report[*figure].as_f64().is_some_and(|number| number > 0.0), "{arguments:?}: {figure}: {report:#}");
+    }
+    assert!(report["parameters"]["database"].is_string(), "{report:#}");
+    for version in ["berth", "build"] {
+        assert!(report["versions"][version].is_string(), "{report:#}");
+    }
+    assert!(report["versions"]["database"]["version"].is_string(), "{report:#}");
+    report
+}
+
+fn name(report: &Value) -> String {
+    report["versions"]["database"]["name"].as_str().unwrap().to_owned()
+}
+
+/// A PostgreSQL server to measure on.
+struct Server(TestDb);
+
+impl Server {
+    async fn new() -> Self {
+        Self(TestDb::new(Backend::Postgres).await)
+    }
+
+    async fn measured(&self, arguments: &[&str], figures: &[&str]) -> Value {
+        let url = self.0.location();
+        let arguments = [arguments, &["--database-url", &url, "--connections", "5"]].concat();
+        let report = measured(&arguments, figures).await;
+        assert_eq!(report["versions"]["database"]["kind"], "postgresql");
+        report
+    }
+
+    async fn asked(&self, sql: &str) -> String {
+        self.asked_at(&self.0.location(), sql).await
+    }
+
+    /// Asks another database of the server.
+    async fn asked_in(&self, database: &str, sql: &str) -> String {
+        let url = self.0.location();
+        let (place, options) = url.split_once('?').unwrap();
+        let (server, _) = place.rsplit_once('/').unwrap();
+        self.asked_at(&format!("{server}/{database}?{options}"), sql).await
+    }
+
+    async fn asked_at(&self, url: &str, sql: &str) -> String {
+        let mut command = Command::new("/usr/lib/postgresql/15/bin/psql");
+        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql]);
+        let output = ended(command).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    async fn has(&self, database: &str) -> bool {
+        self.asked(&format!("select count(*) from pg_database where datname = '{database}'")).await == "1"
+    }
+}
+
+const RUNS: &[&str] = &["runs_per_second", "steps_per_second", "p50_ms", "p99_ms", "seconds", "submitted_in_seconds"];
+const REQUESTS: &[&str] = &["requests_per_second", "p50_ms", "p99_ms", "seconds"];
+
+#[tokio::test]
+async fn runs_are_measured_on_sqlite_and_the_folder_is_gone_afterwards() {
+    let report = measured(&["saga", "--runs", "6", "--in-flight", "3", "--steps", "2"], RUNS).await;
+    assert_eq!(report["parameters"]["workload"], "closed");
+    assert!(!Path::new(&name(&report)).exists(), "{report:#}");
+    let alone = measured(&["saga", "--runs", "2", "--in-flight", "1", "--steps", "1"], RUNS).await;
+    assert_eq!(alone["parameters"]["workload"], "single");
+}
+
+#[tokio::test]
+async fn runs_are_measured_on_postgresql_and_the_database_is_gone_afterwards_unless_it_is_to_be_kept() {
+    let server = Server::new().await;
+    let report = server.measured(&["saga", "--runs", "6", "--in-flight", "3", "--steps", "2"], RUNS).await;
+    assert!(!server.has(&name(&report)).await, "{report:#}");
+
+    let kept = server.measured(&["saga", "--runs", "6", "--burst", "--steps", "2", "--keep"], RUNS).await;
+    assert_eq!(kept["parameters"]["workload"], "burst");
+    assert!(server.has(&name(&kept)).await, "{kept:#}");
+    server.asked(&format!("drop database {}", name(&kept))).await;
+}
+
+#[tokio::test]
+async fn several_worker_processes_share_the_runs() {
+    let server = Server::new().await;
+    let report = server.measured(&["saga", "--runs", "8", "--in-flight", "4", "--steps", "2", "--workers", "2"], RUNS).await;
+    assert!(!server.has(&name(&report)).await, "{report:#}");
+
+    let alone = server.measured(&["saga", "--runs", "4", "--in-flight", "2", "--steps", "1", "--apart"], RUNS).await;
+    assert_eq!((&alone["parameters"]["workers"], &alone["parameters"]["apart"]), (&Value::from(1), &Value::from(true)));
+
+    let output = ended(berth(&["saga", "--workers", "2"])).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in processes of their own need PostgreSQL"), "{output:?}");
+}
+
+#[tokio::test]
+async fn real_workspaces_are_measured_on_both_databases() {
+    let arguments = ["saga", "--real", "--runs", "4", "--in-flight", "2", "--warm-up", "1"];
+    let figures = &["runs_per_second", "p50_ms", "p99_ms"];
+    let report = measured(&arguments, figures).await;
+    assert_eq!(report["parameters"]["saga"], "create-workspace");
+    Server::new().await.measured(&arguments, figures).await;
+}
+
+#[tokio::test]
+async fn figures_are_told_in_units_of_the_machines_limits_where_they_are_asked_for() {
+    let limits = ["--limits", "--limit-seconds", "0.05", "--limit-rows", "100"];
+    let saga = [&["saga", "--runs", "4", "--in-flight", "2", "--steps", "2"], &limits[..]].concat();
+    for report in [measured(&saga, RUNS).await, Server::new().await.measured(&saga, RUNS).await] {
+        let (figure, limit) = (report["steps_per_second"].as_f64().unwrap(), report["limits"]["C_steps_per_second"].as_f64().unwrap());
+        let unit = report["in_units"]["steps_per_second_in_C"].as_f64().unwrap();
+        assert!((unit - figure / limit).abs() < 1e-9, "{report:#}");
+    }
+    // After requests that have had every connection of the pool in use, which are then kept ready for others.
+    let accept = [&["accept", "--accounts", "1", "--requests", "60", "--clients", "20"], &limits[..]].concat();
+    let report = Server::new().await.measured(&accept, REQUESTS).await;
+    assert!(report["in_units"]["requests_per_second_in_C"].is_f64(), "{report:#}");
+
+    let figures = ["C_steps_per_second", "B_steps_per_second", "L_p50_ms", "S_selects_per_second"];
+    let own = measured(&["limits", "--limit-seconds", "0.05"], &figures).await;
+    assert!(own["Y_rows_per_second"].is_null(), "{own:#}");
+    let all = [&figures[..], &["Y_rows_per_second"]].concat();
+    Server::new().await.measured(&["limits", "--limit-seconds", "0.05", "--limit-rows", "100"], &all).await;
+}
+
+#[tokio::test]
+async fn requests_are_measured_over_http_on_both_databases() {
+    let server = Server::new().await;
+    let few = ["--requests", "5", "--clients", "2", "--warm-up", "1"];
+    for arguments in [
+        &["accept", "--accounts", "2"][..],
+        &["get", "--workspaces", "3", "--accounts", "2"],
+        &["list", "--workspaces", "3", "--accounts", "2", "--page", "2"],
+        &["audit", "--entries", "20", "--page", "10"],
+    ] {
+        let arguments = [arguments, &few].concat();
+        let report = measured(&arguments, REQUESTS).await;
+        assert!(!Path::new(&name(&report)).exists(), "{report:#}");
+        let report = server.measured(&arguments, REQUESTS).await;
+        assert!(!server.has(&name(&report)).await, "{report:#}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_measured_on_both_databases() {
+    let figures = &["rows_per_second", "megabytes_per_second", "bytes", "seconds"];
+    measured(&["export", "--rows", "1200"], figures).await;
+    let limits = ["--limits", "--limit-seconds", "0.05", "--limit-rows", "100"];
+    let report = Server::new().await.measured(&[&["export", "--rows", "1200"], &limits[..]].concat(), figures).await;
+    assert!(report["in_units"]["rows_per_second_in_Y"].is_f64(), "{report:#}");
+}
+
+#[tokio::test]
+async fn claims_are_measured_with_and_without_finished_runs() {
+    let arguments = ["claim", "--finished", "200", "--journal", "2", "--claims", "3", "--batch", "2"];
+    let figures = &["empty_p50_ms", "empty_p99_ms", "p50_ms", "p99_ms", "p50_over_empty", "filled_in_seconds"];
+    measured(&arguments, figures).await;
+    let server = Server::new().await;
+    let report = server.measured(&[&arguments[..], &["--keep"]].concat(), figures).await;
+    let kept = name(&report);
+    let finished = "select count(*) from provisioning_runs where terminal and state = 'succeeded'";
+    assert_eq!(server.asked_in(&kept, finished).await, "200", "what is measured the second time has to be there");
+    assert_eq!(server.asked_in(&kept, "select count(*) from run_journal").await, "400");
+    server.asked(&format!("drop database {kept}")).await;
+}
+
+#[tokio::test]
+async fn idle_workers_are_watched() {
+    let server = Server::new().await;
+    let report = server.measured(&["idle", "--workers", "2", "--seconds", "1"], &["seconds"]).await;
+    for figure in ["cpu_percent_of_one_core", "transactions_per_second"] {
+        assert!(report[figure].is_f64(), "{report:#}");
+    }
+    assert!(!server.has(&name(&report)).await, "{report:#}");
+}
+
+#[tokio::test]
+async fn a_report_for_people_says_the_same_in_lines() {
+    let output = ended(berth(&["saga", "--runs", "2", "--in-flight", "1", "--steps", "1"])).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in ["each durable before the next begins", "runs per second  ", "p99 ms  ", "database version  "] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_without_the_password() {
+    let output = ended(berth(&["saga", "--database-url", "postgres://berth:hunter2@127.0.0.1:1/postgres"])).await;
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.starts_with("berth: no database can be made for the measurement: ") && err.contains("--database-url"), "{err}");
+    assert!(!err.contains("hunter2") && output.stdout.is_empty(), "{err}");
+}
+
+#[tokio::test]
+async fn a_measurement_that_is_interrupted_clears_its_database_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = berth(&["saga", "--runs", "4000000"]);
+    let mut child = command.env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let entries = || std::fs::read_dir(folder.path()).unwrap().count();
+    let begun = tokio::time::timeout(PATIENCE, async {
+        while entries() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    begun.await.expect("it makes its database");
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
+    assert!(!status.success());
+    assert_eq!(entries(), 0, "it has left something behind");
+}

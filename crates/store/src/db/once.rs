@@ -1,0 +1,73 @@
+//! One statement that is a transaction of its own: one round trip, where there are round trips.
+
+use std::sync::Arc;
+
+use super::kept::Kept;
+use super::open::Session;
+use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error, forget_stale};
+
+/// A statement with its values, about to be executed outside of any other transaction.
+pub struct Once<'d> {
+    kept: &'d Arc<Kept>,
+    session: &'d Session,
+    statement: &'static Statement,
+    arguments: Arguments,
+    failed: Option<String>,
+}
+
+impl Db {
+    /// The statement as a transaction of its own; `None` on SQLite, where a transaction of several costs no more.
+    #[must_use]
+    pub fn once(&self, statement: &'static Statement) -> Option<Once<'_>> {
+        match &self.pools {
+            Pools::Postgres(kept) => Some(Once {
+                kept,
+                session: &self.session,
+                statement,
+                arguments: Arguments::Postgres(sqlx::postgres::PgArguments::default()),
+                failed: None,
+            }),
+            Pools::Sqlite { .. } => None,
+        }
+    }
+}
+
+impl Once<'_> {
+    #[must_use]
+    pub fn bind(mut self, value: impl Bind) -> Self {
+        if let Err(error) = value.add(&mut self.arguments) {
+            self.failed.get_or_insert(error.to_string());
+        }
+        self
+    }
+
+    /// # Errors
+    /// [`Error::Unknown`]: it may have been committed all the same, for the statement commits itself.
+    pub async fn fetch_all(self) -> Result<Vec<Row>, Error> {
+        if let Some(text) = self.failed {
+            return Err(Error::Broken(format!("{}: {text}", self.statement.name)));
+        }
+        let Arguments::Postgres(values) = self.arguments else { return Err(Error::broken("values of one driver for the other")) };
+        let query = sqlx::query_with(self.statement.postgres, values).persistent(self.session.keeps_statements);
+        let rows = if self.session.keeps_statements {
+            let mut held = self.kept.alone().await?;
+            match query.fetch_all(&mut *held).await {
+                Ok(rows) => {
+                    held.done();
+                    rows
+                }
+                Err(error) if error.as_database_error().is_some_and(error::is_stale_statement) => {
+                    return Err(forget_stale(&mut held, error).await);
+                }
+                Err(error) => return Err(Error::at_commit(error)),
+            }
+        } else {
+            // A pooler lets timeouts be told to a transaction only.
+            let mut held = self.kept.begin(&self.session.write).await?;
+            let rows = query.fetch_all(&mut *held).await?;
+            held.end("commit").await.map_err(Error::at_commit)?;
+            rows
+        };
+        Ok(rows.into_iter().map(Row::Postgres).collect())
+    }
+}
