@@ -22,7 +22,7 @@ cargo deny --log-level error check licenses bans sources
 say "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-BERTH_TEST_POSTGRES_VERSION=15 scripts/with-postgres.sh cargo nextest run --workspace --no-fail-fast 2>&1 | tee "$log"
+BERTH_TEST_POSTGRES_VERSION=15 scripts/with-postgres.sh scripts/with-spicedb.sh cargo nextest run --workspace --no-fail-fast 2>&1 | tee "$log"
 
 # The store once more, on the newest PostgreSQL; all else has run on the oldest.
 say "tests of the store on PostgreSQL 18"

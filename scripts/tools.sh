@@ -55,6 +55,11 @@ oapi_codegen() { # folder
   GOBIN="$PWD/$1" CGO_ENABLED=0 GOFLAGS=-modcacherw go install "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2" >&2
 }
 
+spicedb() { # folder
+  need go "Install Go 1.26.6 or newer; it builds SpiceDB."
+  GOBIN="$PWD/$1" CGO_ENABLED=0 GOFLAGS=-modcacherw go install "github.com/authzed/spicedb/cmd/spicedb@v1.56.1" >&2
+}
+
 postgres() {
   if [ ! -x /usr/lib/postgresql/15/bin/initdb ]; then
     need apt-get "Install PostgreSQL 15 so that /usr/lib/postgresql/15/bin/initdb exists."
@@ -91,12 +96,13 @@ exec 9>target/tools/.lock
 need flock "On Debian: apt-get install util-linux"
 flock 9
 
-[ $# -gt 0 ] || set -- postgres postgres18 pgbouncer nextest deny schemathesis redocly client-typescript client-python client-go
+[ $# -gt 0 ] || set -- postgres postgres18 pgbouncer spicedb nextest deny schemathesis redocly client-typescript client-python client-go
 for tool in "$@"; do
   case $tool in
     postgres) postgres ;;
     postgres18) install_once postgres18-18.4.0 postgres18 ;;
     pgbouncer) pgbouncer ;;
+    spicedb) install_once spicedb-1.56.1 spicedb ;;
     nextest) install_once nextest-0.9.148 venv scripts/tools/nextest.txt ;;
     deny) install_once deny-0.20.2 venv scripts/tools/deny.txt ;;
     schemathesis) install_once schemathesis-4.32.5 venv scripts/tools/schemathesis.txt ;;

@@ -66,7 +66,7 @@ impl Standing {
 
 async fn ready(State(admin): State<Admin>) -> Response {
     let database = standing(&admin).await;
-    let permissions = admin.berth.permissions.check(&[], &domain::permissions::Consistency::FullyConsistent).await;
+    let permissions = admin.berth.permissions.ready().await;
     let mut details = json!({
         "database": database.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned()),
         "permissions": permissions.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned()),

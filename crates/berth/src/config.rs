@@ -7,6 +7,7 @@ mod database_url;
 mod load;
 mod print;
 mod reference;
+mod secret;
 mod section;
 mod sections;
 mod units;
@@ -18,7 +19,10 @@ pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, Pooling, Region, Server, Worker, Workspaces};
+pub use sections::{
+    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Server, Worker,
+    Workspaces,
+};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -29,6 +33,7 @@ pub struct Config {
     pub data: Data,
     pub database: Database,
     pub issuer: Issuer,
+    pub permissions: Permissions,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
     pub worker: Worker,
@@ -45,6 +50,7 @@ impl Default for Config {
             data: Data::default(),
             database: Database::default(),
             issuer: Issuer::default(),
+            permissions: Permissions::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
             worker: Worker::default(),
@@ -62,6 +68,7 @@ const SECTIONS: &[&Section] = &[
     &Data::SECTION,
     &Database::SECTION,
     &Issuer::SECTION,
+    &Permissions::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,
     &Worker::SECTION,

@@ -9,13 +9,16 @@ use clap::Args;
 use domain::audit::Draft;
 use domain::ids::PLATFORM;
 use domain::model::{AccountStatus, Role, Scope, ScopeRef, StoredPrincipal, WorkspaceStatus};
-use domain::permissions::{Object, Relationship, Update};
+use domain::permissions::{Cause, Object, Relationship, Update};
 use domain::{Berth, Error, PrincipalKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::Period;
 use crate::failure::Failure;
+
+/// What the permission system is told of why.
+const CAUSE: Cause = Cause::Hand("berth token");
 
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("principal").required(true))]
@@ -143,7 +146,7 @@ async fn on_platform(berth: &Berth, principal: &StoredPrincipal, role: &str) -> 
     berth.audit.append(draft).await.map_err(away)?;
     let tuple = |relation: &str| Relationship::new(Object::platform(), relation, principal.principal.into());
     let updates: Vec<Update> = ROLES.iter().map(|r| if *r == role { Update::Touch(tuple(r)) } else { Update::Delete(tuple(r)) }).collect();
-    berth.permissions.write(&updates, &[]).await.map_err(away)?;
+    berth.permissions.write(&updates, &[], &CAUSE).await.map_err(away)?;
     Ok(())
 }
 
@@ -158,7 +161,7 @@ async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope:
             return Err(Failure::new("an owner is a user; give the service account the role admin"));
         }
         let home = Relationship::new(principal.principal.into(), "account", Object::account(account));
-        berth.permissions.write(&[Update::Touch(home)], &[]).await.map_err(away)?;
+        berth.permissions.write(&[Update::Touch(home)], &[], &CAUSE).await.map_err(away)?;
     }
     let workspace = (scope == Scope::Workspace).then_some(id);
     let draft = Draft::by_berth(&*berth.ids, account, workspace, &format!("{}.grant", scope.as_str()))

@@ -8,10 +8,8 @@ pub mod issuer;
 use std::sync::Arc;
 
 use domain::berth::{Region, Settings};
-use domain::permissions::{Permissions, Tuples};
 use domain::ports::{Backends, Ids as _, Wake};
 use domain::{Berth, Change};
-use providers::permissions::Embedded;
 use providers::tokens::NoTokens;
 use saga::Registry;
 use saga::worker::{Handle, Options, Worker};
@@ -20,7 +18,7 @@ use store::{Hint, Hints, Store};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::{RandomIds, RealTimer};
-use crate::{sagas, telemetry};
+use crate::{permissions, sagas, telemetry};
 
 /// What a house is put together from.
 pub struct Parts {
@@ -61,11 +59,11 @@ impl Wake for WakeWorkers {
 /// Puts a house together; starts nothing.
 ///
 /// # Errors
-/// A saga file that is broken, or that names code which this binary does not have.
-pub fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
+/// A saga file that is broken, or that names code which this binary does not have; a key or certificate of the permission system's
+/// that cannot be read.
+pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
     let Parts { store, backends } = parts;
-    let tuples: Arc<dyn Tuples> = Arc::new(store.clone());
-    let permissions: Arc<dyn Permissions> = Arc::new(Embedded::new(tuples));
+    let permissions = permissions::open(config, &store).await?;
     let steps = domain::steps::all(&domain::steps::Outside {
         permissions: permissions.clone(),
         backends,

@@ -13,6 +13,7 @@ mod house;
 mod ids;
 mod inventory;
 mod operator;
+mod permissions;
 mod process;
 mod sagas;
 mod serve;
@@ -109,6 +110,13 @@ enum Command {
     /// Shows and checks saga definitions.
     #[command(subcommand)]
     Sagas(SagasCommand),
+    /// What concerns the permission system: the schema in SpiceDB.
+    Permissions {
+        #[command(flatten)]
+        file: SettingsFile,
+        #[command(subcommand)]
+        command: permissions::Command,
+    },
     /// Measures what this machine and a database can do, in a database of its own that is dropped afterwards.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -281,6 +289,9 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             print(&config::check(&config::load(file(below).as_deref(), environment, &Overrides::default())?, environment))
         }
         Command::Config { command: ConfigCommand::Reference, .. } => print(&config::reference()),
+        Command::Permissions { file: below, command } => {
+            print(&permissions::run(&config::load(file(below).as_deref(), environment, &Overrides::default())?, &command)?)
+        }
         Command::Sagas(SagasCommand::Check { files }) => print(&sagas::check(&files)?),
         Command::Sagas(SagasCommand::List { names }) => print(&sagas::list(names)?),
         Command::Sagas(SagasCommand::Show { name, format }) => print(&sagas::show(&name, format)?),

@@ -131,5 +131,5 @@ pub fn generate_key(path: &Path) -> Result<(), Failure> {
 pub async fn house(config: &Config) -> Result<House, Failure> {
     let db = database::open(config).await?;
     let backends = house::backends::closed(config)?;
-    house::assemble(config, Parts { store: Store::new(db), backends })
+    house::assemble(config, Parts { store: Store::new(db), backends }).await
 }

@@ -55,7 +55,7 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
         tracing::warn!("settings of `dev` are in force: they are for trying and testing");
     }
     let backends = if roles.works { house::backends::open(config, &config.data.dir)? } else { house::backends::closed(config)? };
-    let House { berth, store, worker, handle, hints } = house::assemble(config, Parts { store: Store::new(db), backends })?;
+    let House { berth, store, worker, handle, hints } = house::assemble(config, Parts { store: Store::new(db), backends }).await?;
 
     let mut does = Vec::new();
     if let (Some(issuer), Some(listener)) = (issuer, listener) {

@@ -306,7 +306,7 @@ pub(crate) async fn settled(berth: &Berth, caller: &Caller, scopes: &[Uuid], con
     }
 }
 
-async fn bulk(berth: &Berth, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, Error> {
+pub(crate) async fn bulk(berth: &Berth, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, Error> {
     if checks.is_empty() {
         return Ok(Vec::new());
     }

@@ -4,6 +4,7 @@
 //! (`deploy/spicedb/schema.zed` is the schema of both).
 
 use async_trait::async_trait;
+use saga::{Attempt, RunId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -96,6 +97,24 @@ pub enum Precondition {
     MustNotMatch(Filter),
 }
 
+/// Why a write is made. A permission system that can keeps it with the transaction, for whoever asks later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A step of a run, or its undo.
+    Step { run: RunId, step: String, attempt: u32 },
+    /// A change of a member's role.
+    MembershipChange(Uuid),
+    /// The first start, a repair, a test: what it is called.
+    Hand(&'static str),
+}
+
+impl Cause {
+    #[must_use]
+    pub fn of(attempt: &Attempt) -> Self {
+        Self::Step { run: attempt.run, step: attempt.step.clone(), attempt: attempt.number }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Consistency {
     FullyConsistent,
@@ -124,6 +143,9 @@ pub enum PermissionsError {
     PreconditionFailed { index: usize },
     #[error("the tuple exists already")]
     AlreadyExists,
+    /// A lookup found more than it may hold: go through one's own table and check instead.
+    #[error("the subject has the permission on more than {most} resources")]
+    TooMany { most: usize },
     /// A type, relation, permission or id that the schema does not allow: a fault of ours.
     #[error("the permission system refused the request: {0}")]
     Invalid(String),
@@ -140,12 +162,13 @@ pub trait Permissions: Send + Sync + 'static {
     async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError>;
 
     /// All updates or none; returns the token of the revision that holds them. Naming one tuple twice is an error.
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError>;
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition], cause: &Cause) -> Result<String, PermissionsError>;
 
     /// All relationships that match, fully consistent; for drills, reconciliation and tests.
     async fn read(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError>;
 
-    /// Ids of all resources of `kind` on which `subject` has `permission`.
+    /// Ids of all resources of `kind` on which `subject` has `permission`, each once; [`PermissionsError::TooMany`] above the
+    /// implementation's cap.
     async fn lookup(
         &self,
         kind: &str,
@@ -153,6 +176,9 @@ pub trait Permissions: Send + Sync + 'static {
         subject: &Object,
         consistency: &Consistency,
     ) -> Result<Vec<String>, PermissionsError>;
+
+    /// Whether it answers, and has the schema that this version of Berth works with.
+    async fn ready(&self) -> Result<(), PermissionsError>;
 }
 
 /// Where the embedded evaluator keeps its tuples: one consistent state with a revision that each write raises.

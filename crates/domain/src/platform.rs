@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::audit::Draft;
 use crate::ids::PLATFORM;
 use crate::model::StoredPrincipal;
-use crate::permissions::{Object, Relationship, Update};
+use crate::permissions::{Cause, Object, Relationship, Update};
 use crate::ports::Platform;
 use crate::{Berth, Error, Principal, PrincipalKind};
 
@@ -40,6 +40,6 @@ pub async fn bootstrap(berth: &Berth, platform: &dyn Platform, subject: &str) ->
         return Ok(Bootstrapped::Another { operator: first.principal, at: first.at });
     }
     let operator = Relationship::new(Object::platform(), "operator", principal.into());
-    berth.permissions.write(&[Update::Touch(operator)], &[]).await?;
+    berth.permissions.write(&[Update::Touch(operator)], &[], &Cause::Hand("bootstrap")).await?;
     Ok(before.map_or(Bootstrapped::Now, |first| Bootstrapped::Already { at: first.at }))
 }

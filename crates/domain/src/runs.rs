@@ -13,13 +13,13 @@ use saga::machine::fold;
 use saga::{RunId, RunState, Time};
 use uuid::Uuid;
 
-use crate::access::{Freshness, Ground, Right, ask_each, settled};
+use crate::access::{Freshness, Ground, Right, ask_each, bulk, settled};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::model::{Account, AccountStatus, ProvisioningRun, RunDetail};
 use crate::names::parse_comment;
 use crate::paging::{LIMIT_MAX, Listed, Source, fill};
-use crate::permissions::Consistency;
+use crate::permissions::{Check, Consistency, Object, PermissionsError};
 use crate::ports::{NewRequest, Page, RequestAnswer, RunFilter};
 use crate::steps::NEVER_PARKED;
 use crate::workspaces::read::{administered, require_sight};
@@ -51,8 +51,20 @@ const WHAT: &str = "provisioning run";
 /// # Errors
 /// `NotFound`, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Error> {
+    seen(berth, caller, id, Freshness::Row).await
+}
+
+/// As [`get`], for who is going to follow it.
+///
+/// # Errors
+/// As [`get`].
+pub async fn follow(berth: &Berth, caller: &Caller, id: RunId) -> Result<View, Error> {
+    seen(berth, caller, id, Freshness::Full).await
+}
+
+async fn seen(berth: &Berth, caller: &Caller, id: RunId, freshness: Freshness) -> Result<View, Error> {
     let detail = berth.runs.get(id).await?.ok_or(NOT_FOUND)?;
-    ground(berth, &detail.run).await?.require_sight(berth, caller, Freshness::Row).await?;
+    ground(berth, &detail.run).await?.require_sight(berth, caller, freshness).await?;
     let now = berth.health.now().await?;
     Ok(view(berth, detail, now))
 }
@@ -174,8 +186,12 @@ async fn accounts_in_sight(berth: &Berth, caller: &Caller) -> Result<Option<Vec<
 }
 
 async fn accounts_of(berth: &Berth, principal: Principal) -> Result<Vec<Uuid>, Error> {
-    let found = berth.permissions.lookup("account", "read_workspaces", &principal.into(), &Consistency::FullyConsistent).await?;
-    let mut accounts: Vec<Uuid> = found.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect();
+    let found = berth.permissions.lookup("account", "read_workspaces", &principal.into(), &Consistency::FullyConsistent).await;
+    let mut accounts: Vec<Uuid> = match found {
+        Ok(found) => found.iter().filter_map(|id| Uuid::parse_str(id).ok()).collect(),
+        Err(PermissionsError::TooMany { .. }) => accounts_asked_one_by_one(berth, principal).await?,
+        Err(error) => return Err(error.into()),
+    };
     let mut after = None;
     loop {
         let rows = berth.accounts.list(Some(principal), Page { after, limit: LIMIT_MAX }).await?;
@@ -190,6 +206,24 @@ async fn accounts_of(berth: &Berth, principal: Principal) -> Result<Vec<Uuid>, E
     accounts.sort_unstable();
     accounts.dedup();
     Ok(accounts)
+}
+
+/// Where a lookup would find too many: the rows come first, and each page of them is asked about.
+async fn accounts_asked_one_by_one(berth: &Berth, principal: Principal) -> Result<Vec<Uuid>, Error> {
+    let (mut readable, mut after) = (Vec::new(), None);
+    loop {
+        let rows = berth.accounts.list(None, Page { after, limit: LIMIT_MAX }).await?;
+        let checks: Vec<Check> = rows
+            .iter()
+            .map(|a| Check { resource: Object::account(a.id), permission: "read_workspaces".to_owned(), subject: principal.into() })
+            .collect();
+        let answers = bulk(berth, &checks, &Consistency::FullyConsistent).await?;
+        readable.extend(rows.iter().zip(answers).filter(|(_, may)| *may).map(|(account, _)| account.id));
+        after = rows.last().map(|account| account.id);
+        if rows.len() < usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX) {
+            return Ok(readable);
+        }
+    }
 }
 
 /// `cancel`, `retry`, `skip` or `abandon`.

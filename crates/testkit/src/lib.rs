@@ -8,6 +8,7 @@ pub mod database;
 pub mod drill;
 mod postgres;
 pub mod sagas;
+pub mod spicedb;
 mod timer;
 pub mod whole;
 pub mod world;

@@ -65,6 +65,14 @@ impl Database {
         psql_says(server, &format!("create database {name} template {template}"));
         Self { url: server.database(&name), name }
     }
+
+    /// One without tables.
+    pub(crate) async fn empty() -> Self {
+        let server = tokio::task::spawn_blocking(server).await.expect("the server starts");
+        let name = format!("t_{}", Uuid::now_v7().simple());
+        psql_says(server, &format!("create database {name}"));
+        Self { url: server.database(&name), name }
+    }
 }
 
 impl Drop for Database {

@@ -4,7 +4,9 @@
 //! Faults are not injected here but around the steps (`drill`): what is faked is a platform that works.
 
 mod backends;
+mod lagging;
 mod permissions;
 
 pub use backends::FakeBackends;
+pub use lagging::{LAG, Lagging};
 pub use permissions::RememberedWrites;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use domain::berth::{Region, Reply, Settings};
 use domain::model::{AccountStatus, TenancyModel, WorkspaceStatus};
-use domain::permissions::{Object, Permissions, Relationship, Update};
+use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::ports::{BackendSpec, Backends, CallError, Ids, LoginAnswer, Page, RunFilter, Wake};
 use domain::workspaces::create::{self, Request};
 use domain::workspaces::status;
@@ -147,7 +147,7 @@ impl Installation {
         };
         let user = berth.principals.ensure(PrincipalKind::User, "someone", None, Uuid::now_v7()).await.unwrap();
         let operator = Relationship::new(Object::platform(), "operator", user.principal.into());
-        berth.permissions.write(&[Update::Touch(operator.clone())], &[]).await.unwrap();
+        berth.permissions.write(&[Update::Touch(operator.clone())], &[], &Cause::Hand("test")).await.unwrap();
         let caller = Caller {
             principal: user.principal,
             on_behalf_of: None,

@@ -67,7 +67,7 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     let after = last_event_id(&headers)?;
     let token = Token::of(&headers)?;
-    let view = domain::runs::get(&state.berth, &caller, RunId(id)).await?;
+    let view = domain::runs::follow(&state.berth, &caller, RunId(id)).await?;
     let (first, last) = (view.detail.journal.first().map_or(1, |r| r.seq), view.detail.journal.last().map_or(0, |r| r.seq));
     if after == Some(last) && view.detail.run.ending.is_some() {
         return Ok(StatusCode::NO_CONTENT.into_response());

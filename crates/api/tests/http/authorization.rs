@@ -110,7 +110,11 @@ pub struct Cast {
 
 impl Cast {
     pub async fn new() -> Self {
-        let world = World::with(Wish { self_serve_accounts: false, ..Wish::default() }).await;
+        Self::with(Wish::default()).await
+    }
+
+    pub async fn with(wish: Wish) -> Self {
+        let world = World::with(Wish { self_serve_accounts: false, ..wish }).await;
         let operator = world.user("operator").await;
         world.relate(Object::platform(), "operator", operator.principal).await;
         let auditor = world.user("auditor").await;

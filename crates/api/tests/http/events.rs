@@ -9,7 +9,7 @@ use api::{Pace, State, Streams, WATCH_INTERVAL};
 use async_trait::async_trait;
 use axum::body::Body;
 use domain::model::{ProvisioningRun, RunDetail};
-use domain::permissions::{Object, Relationship, Update};
+use domain::permissions::{Cause, Object, Relationship, Update};
 use domain::ports::{
     IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, RunCounts, RunFilter, Written,
 };
@@ -278,7 +278,7 @@ async fn a_stream_ends_when_the_right_to_see_the_run_is_gone() {
     let (mut kept, mut feed) = (served.follow(&ada, &run, None).await, served.follow(&auditor, &run, None).await);
     feed.frame().await.unwrap();
     let tuple = Relationship::new(Object::platform(), "auditor", auditor.principal.into());
-    world.berth.permissions.write(&[Update::Delete(tuple)], &[]).await.unwrap();
+    world.berth.permissions.write(&[Update::Delete(tuple)], &[], &Cause::Hand("test")).await.unwrap();
     feed.all().await;
     assert_eq!(served.follow(&auditor, &run, None).await.status, 404);
     kept.frame().await.unwrap();

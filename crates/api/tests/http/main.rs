@@ -19,5 +19,6 @@ mod pauses;
 mod platform;
 mod requests;
 mod runs;
+mod stale;
 mod status;
 mod world;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::PrincipalKind;
 use domain::housekeeping::deliver_membership_changes;
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -47,17 +47,17 @@ impl Permissions for CutOff {
         self.inner.check(checks, consistency).await
     }
 
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition], cause: &Cause) -> Result<String, PermissionsError> {
         self.told.lock().unwrap().push((updates.to_vec(), preconditions.to_vec()));
         self.arrived.notify_one();
         match self.how.load(Ordering::SeqCst) {
             AWAY => Err(PermissionsError::Unavailable("away".to_owned())),
             HANGS => std::future::pending().await,
             LOSES_REPLIES => {
-                self.inner.write(updates, preconditions).await?;
+                self.inner.write(updates, preconditions, cause).await?;
                 Err(PermissionsError::Unknown("lost".to_owned()))
             }
-            _ => self.inner.write(updates, preconditions).await,
+            _ => self.inner.write(updates, preconditions, cause).await,
         }
     }
 
@@ -67,6 +67,10 @@ impl Permissions for CutOff {
 
     async fn lookup(&self, kind: &str, permission: &str, subject: &Object, at: &Consistency) -> Result<Vec<String>, PermissionsError> {
         self.inner.lookup(kind, permission, subject, at).await
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        self.inner.ready().await
     }
 }
 
@@ -333,12 +337,12 @@ async fn late_copies_of_what_was_told_change_nothing() {
     let told = cast.system.told.lock().unwrap().clone();
     assert_eq!(told.len(), 5, "four changes, one of them twice");
     for (updates, preconditions) in told.iter().chain(told.iter().rev()) {
-        let _refused = cast.system.inner.write(updates, preconditions).await;
+        let _refused = cast.system.inner.write(updates, preconditions, &Cause::Hand("late")).await;
         assert_eq!(cast.relations().await, ["member"]);
     }
     cast.remove(&cast.workspace, &cast.bob).await;
     for (updates, preconditions) in told.iter().chain(told.iter().rev()) {
-        let refused = cast.system.inner.write(updates, preconditions).await;
+        let refused = cast.system.inner.write(updates, preconditions, &Cause::Hand("late")).await;
         assert_eq!(refused, Err(PermissionsError::PreconditionFailed { index: 0 }));
     }
     assert_eq!(cast.relations().await, Vec::<String>::new());

@@ -6,7 +6,7 @@ use api::State;
 use async_trait::async_trait;
 use domain::audit::{Draft, Entry};
 use domain::model::{ProvisioningRun, RunDetail};
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::{
     AuditFilter, AuditLog, AuditOf, AuditPage, Health, IdempotencyKey, NewRequest, Page, ProvisioningRuns, RequestAnswer, RetryAnswer,
     RetryRun, RunCounts, RunFilter, Written,
@@ -27,13 +27,16 @@ impl Permissions for Away {
     async fn check(&self, _: &[Check], _: &Consistency) -> Result<Vec<bool>, PermissionsError> {
         Err(PermissionsError::Unavailable(CAUSE.to_owned()))
     }
-    async fn write(&self, _: &[Update], _: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, _: &[Update], _: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
         Err(PermissionsError::Unavailable(CAUSE.to_owned()))
     }
     async fn read(&self, _: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
         Err(PermissionsError::Unavailable(CAUSE.to_owned()))
     }
     async fn lookup(&self, _: &str, _: &str, _: &Object, _: &Consistency) -> Result<Vec<String>, PermissionsError> {
+        Err(PermissionsError::Unavailable(CAUSE.to_owned()))
+    }
+    async fn ready(&self) -> Result<(), PermissionsError> {
         Err(PermissionsError::Unavailable(CAUSE.to_owned()))
     }
 }

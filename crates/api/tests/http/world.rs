@@ -14,7 +14,7 @@ use axum::extract::ConnectInfo;
 use domain::audit::{Draft, Entry};
 use domain::berth::{Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
-use domain::permissions::{Object, Permissions, Relationship, Update};
+use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::ports::{Ids, Wake};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::{HeaderMap, Request, StatusCode};
@@ -22,6 +22,7 @@ use saga::worker::{Handle, Options, Worker};
 use saga::{Registry, Time};
 use serde_json::{Value, json};
 use testkit::contract::{Contract, Exchange};
+use testkit::world::Lagging;
 use testkit::{Backend, TestDb};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -43,6 +44,8 @@ pub struct World {
     pub draining: CancellationToken,
     stop: CancellationToken,
     pub test: TestDb,
+    /// What answers late, where that was wished for; and where it keeps what it knows.
+    pub lagging: Option<(Arc<Lagging>, TestDb)>,
 }
 
 impl Drop for World {
@@ -59,6 +62,8 @@ pub struct Wish {
     pub limits: Limits,
     /// How many exports may run at once.
     pub exports: usize,
+    /// Whether the permission system's quickest answers are old.
+    pub lagging: bool,
 }
 
 impl Default for Wish {
@@ -69,6 +74,7 @@ impl Default for Wish {
             purge_after: Duration::from_hours(720),
             limits: Limits::default(),
             exports: 2,
+            lagging: false,
         }
     }
 }
@@ -106,7 +112,8 @@ impl World {
     pub async fn with(wish: Wish) -> Self {
         let db = TestDb::new(Backend::Sqlite).await;
         let store = Arc::new(db.store());
-        let permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
+        let mut permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
+        let lagging = if wish.lagging { Some(crate::stale::lagging(&mut permissions).await) } else { None };
         let platform = Arc::new(Platform::open());
         let steps = domain::steps::all(&domain::steps::Outside {
             permissions: permissions.clone(),
@@ -155,7 +162,7 @@ impl World {
         let mut state = State::new(berth.clone(), issuer.clone(), clock.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
-        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db }
+        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db, lagging }
     }
 
     /// Moves the database's time.
@@ -179,7 +186,7 @@ impl World {
 
     pub async fn relate(&self, object: Object, relation: &str, principal: Principal) {
         let tuple = Relationship::new(object, relation, principal.into());
-        self.berth.permissions.write(&[Update::Touch(tuple)], &[]).await.unwrap();
+        self.berth.permissions.write(&[Update::Touch(tuple)], &[], &Cause::Hand("test")).await.unwrap();
     }
 
     /// Membership row and relationship, as `berth dev token` makes them.

@@ -8,7 +8,7 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, DatabaseUrl, SECTIONS};
+use super::{Config, DatabaseUrl, PermissionSystem, SECTIONS};
 
 /// Variables of ours that are not settings: what `dev.env` sets for a shell, and what tests use.
 const OTHER_VARIABLES: &[&str] = &["BERTH_URL", "BERTH_TOKEN", "BERTH_ACCOUNT_ID", "BERTH_CONFIG"];
@@ -206,6 +206,18 @@ fn check(config: &Config) -> Vec<String> {
         ("statement_timeout", database.statement_timeout),
     ] {
         must(!wait.0.is_zero(), &format!("`database.{key}`: must not be zero"));
+    }
+    let permissions = &config.permissions;
+    let keys = [permissions.key.is_some(), permissions.key_file.is_some()];
+    match permissions.kind {
+        PermissionSystem::Embedded => must(
+            keys == [false, false] && permissions.endpoint.is_none() && permissions.ca_file.is_none(),
+            "`permissions`: `endpoint`, `key`, `key_file` and `ca_file` are for `kind = \"spicedb\"`",
+        ),
+        PermissionSystem::SpiceDb => {
+            must(permissions.endpoint.is_some(), "`permissions.endpoint`: `kind = \"spicedb\"` needs it");
+            must(keys[0] != keys[1], "`permissions`: `kind = \"spicedb\"` needs one of `key` and `key_file`");
+        }
     }
     must(!config.regions.is_empty(), "`regions`: at least one is needed");
     for (i, region) in config.regions.iter().enumerate() {

@@ -7,6 +7,7 @@ use domain::model::ExportFormat;
 use serde::{Deserialize, Serialize};
 
 use super::database_url::DatabaseUrl;
+use super::secret::Secret;
 use super::section::section;
 use super::units::{Period, Size};
 
@@ -69,6 +70,24 @@ section! {
         key_file: Option<PathBuf> = None,
         /// What its tokens say who issued them.
         name: String = "berth".to_owned(),
+    }
+}
+
+section! {
+    /// Where relationships are kept, and what answers who may do what.
+    Permissions in "permissions" {
+        /// `embedded`: Berth's own database and evaluator, nothing to set up. `spicedb`: a SpiceDB with Berth's schema, which `berth
+        /// permissions schema write` gives it. Relationships are not carried from one to the other.
+        kind: PermissionSystem = PermissionSystem::Embedded,
+        /// Of SpiceDB's gRPC API: `https://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH`.
+        endpoint: Option<String> = None,
+        /// SpiceDB's preshared key. Better use `key_file`.
+        key: Option<Secret> = None,
+        /// A file with the preshared key. It is read again every ten seconds, and when SpiceDB refuses the key: put the new key into it
+        /// while SpiceDB takes both.
+        key_file: Option<PathBuf> = None,
+        /// A file of certificates in PEM that SpiceDB's is checked against, instead of the system's.
+        ca_file: Option<PathBuf> = None,
     }
 }
 
@@ -171,4 +190,11 @@ pub enum LogFormat {
 pub enum Pooling {
     None,
     Transaction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PermissionSystem {
+    Embedded,
+    SpiceDb,
 }

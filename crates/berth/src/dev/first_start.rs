@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use domain::model::{Account, AccountStatus, StoredPrincipal};
-use domain::permissions::{Object, Relationship, Update};
+use domain::permissions::{Cause, Object, Relationship, Update};
 use domain::ports::Page;
 use domain::{Berth, Caller, PrincipalKind};
 
@@ -31,7 +31,7 @@ pub struct Tenant {
 pub async fn ensure(berth: &Berth) -> Result<Tenant, Failure> {
     let user = berth.principals.ensure(PrincipalKind::User, USER, None, berth.ids.free()).await.map_err(failed)?;
     let operator = Relationship::new(Object::platform(), "operator", user.principal.into());
-    berth.permissions.write(&[Update::Touch(operator)], &[]).await.map_err(failed)?;
+    berth.permissions.write(&[Update::Touch(operator)], &[], &Cause::Hand("first start")).await.map_err(failed)?;
 
     let caller = Caller {
         principal: user.principal,

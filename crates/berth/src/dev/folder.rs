@@ -27,7 +27,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<(House, Arc<Is
     let store = open_store(folder).await?;
     let issuer = Arc::new(issuer(folder)?);
     let backends = house::backends::open(config, folder.path())?;
-    Ok((house::assemble(config, Parts { store, backends })?, issuer))
+    Ok((house::assemble(config, Parts { store, backends }).await?, issuer))
 }
 
 async fn open_store(folder: &DataFolder) -> Result<Store, Failure> {

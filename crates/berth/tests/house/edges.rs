@@ -31,6 +31,7 @@ const TEST_EDGES: &[(&str, &str, &str)] = &[
     ("api", "providers", "the routes are tested over the embedded permissions"),
     ("api", "testkit", "a manual clock and scripted ports"),
     ("berth", "testkit", "drives the real process"),
+    ("providers", "testkit", "a real SpiceDB to be held against"),
     ("store", "testkit", "conformance on both databases"),
 ];
 
@@ -41,7 +42,10 @@ const KEPT: &[(&str, &[&str], &str)] = &[
     ("utoipa-axum", &["api"], "the contract is made from the handlers"),
     ("tower-http", &["api"], "HTTP is spoken in `api`"),
     ("sqlx", &["store"], "our database is behind `store`"),
-    ("tonic", &["providers"], "outbound calls are made in `providers`"),
+    ("tonic", &["providers"], "SpiceDB is called in `providers`; nobody else speaks gRPC"),
+    ("tonic-types", &["providers"], "SpiceDB is called in `providers`; nobody else speaks gRPC"),
+    ("spicedb-grpc-tonic", &["providers"], "no generated type leaves the adapter"),
+    ("h2", &["providers"], "SpiceDB's farewells are told from outages in the adapter"),
     ("jsonwebtoken", &["api", "berth"], "tokens are verified in `api`, issued by the binary"),
     ("clap", &["berth"], "the command line is the binary's"),
     ("clap_complete", &["berth"], "the command line is the binary's"),

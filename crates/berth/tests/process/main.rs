@@ -15,6 +15,7 @@ mod pooler;
 mod production;
 mod server;
 mod shutdown;
+mod spicedb;
 mod tokens;
 mod traces;
 mod walkthrough;

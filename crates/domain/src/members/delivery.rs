@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::model::{MembershipChange, Role, Scope};
-use crate::permissions::{Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use crate::permissions::{Cause, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use crate::ports::Idempotency;
 use crate::{Berth, Error, PrincipalKind};
 
@@ -39,7 +39,7 @@ pub(crate) async fn deliver(berth: &Berth, line: &[MembershipChange], mut answer
 
 /// The token of the write, `None` if there is nothing to be written any more.
 async fn tell(permissions: &dyn Permissions, change: &MembershipChange) -> Result<Option<String>, PermissionsError> {
-    match permissions.write(&updates(change), &preconditions(change)).await {
+    match permissions.write(&updates(change), &preconditions(change), &Cause::MembershipChange(change.id)).await {
         Ok(token) => Ok(Some(token)),
         // Either a later change is delivered, and so was this one; or the permission system has the account or workspace no more.
         Err(PermissionsError::PreconditionFailed { .. }) => Ok(None),

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::input::{CreateAccountInput, CreateWorkspaceInput, EnvironmentInput, PurgeWorkspaceInput};
 use crate::model::{EnvironmentName, TenancyModel};
-use crate::permissions::{Check, Consistency, Filter, Object, PermissionsError, Precondition, Relationship, Update};
+use crate::permissions::{Cause, Check, Consistency, Filter, Object, PermissionsError, Precondition, Relationship, Update};
 use crate::ports::{BackendSpec, CallError, FreezeSet, LoginAnswer, login_frozen};
 use crate::{Principal, PrincipalKind};
 
@@ -142,7 +142,7 @@ impl crate::permissions::Permissions for Permissions {
         Ok(checks.iter().map(|c| tuples.contains(&Relationship::new(c.resource.clone(), &c.permission, c.subject.clone()))).collect())
     }
 
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
         let loss = self.loss.lock().unwrap().take();
         if loss == Some(Loss::Request) {
             return Err(PermissionsError::Unavailable("lost".to_owned()));
@@ -178,6 +178,10 @@ impl crate::permissions::Permissions for Permissions {
 
     async fn lookup(&self, _: &str, _: &str, _: &Object, _: &Consistency) -> Result<Vec<String>, PermissionsError> {
         panic!("no step looks up")
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        Ok(())
     }
 }
 

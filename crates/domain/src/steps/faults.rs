@@ -63,7 +63,10 @@ impl From<PermissionsError> for Stop {
             PermissionsError::Unknown(_) => Self::Unknown(
                 Fault::new("permissions_unknown", "The permission system's answer to a write was lost").detail(detail).retryable(),
             ),
-            PermissionsError::PreconditionFailed { .. } | PermissionsError::AlreadyExists | PermissionsError::Invalid(_) => {
+            PermissionsError::PreconditionFailed { .. }
+            | PermissionsError::AlreadyExists
+            | PermissionsError::TooMany { .. }
+            | PermissionsError::Invalid(_) => {
                 Self::Failed(Fault::new("permissions_refused", "The permission system refused the request").detail(detail))
             }
         }

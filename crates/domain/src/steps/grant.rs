@@ -5,14 +5,15 @@
 //! arrives. A revoke that finds the seal has happened before: it is refused as well, so that a late copy of it cannot
 //! take away what a retried run has granted anew.
 
-use saga::{Fault, RunId};
+use saga::{Attempt, Fault};
 
 use super::faults::Stop;
-use crate::permissions::{Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use crate::permissions::{Cause, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 
 /// The list that a run grants, and where its seal goes.
-pub(super) struct Grant {
-    pub run: RunId,
+pub(super) struct Grant<'a> {
+    /// Of the run that grants, or takes away what it granted.
+    pub attempt: &'a Attempt,
     /// The workspace or account that bears the seal.
     pub on: Object,
     pub relationships: Vec<Relationship>,
@@ -20,9 +21,9 @@ pub(super) struct Grant {
     pub within: Option<Object>,
 }
 
-impl Grant {
+impl Grant<'_> {
     fn seal(&self) -> Relationship {
-        Relationship::new(self.on.clone(), "sealed", Object::new("saga", self.run))
+        Relationship::new(self.on.clone(), "sealed", Object::new("saga", self.attempt.run))
     }
 
     fn not_sealed(&self) -> Precondition {
@@ -47,7 +48,7 @@ impl Grant {
             })
         }));
         let updates: Vec<_> = self.relationships.iter().cloned().map(Update::Touch).collect();
-        permissions.write(&updates, &preconditions).await.map_err(|error| match error {
+        permissions.write(&updates, &preconditions, &Cause::of(self.attempt)).await.map_err(|error| match error {
             PermissionsError::PreconditionFailed { index: 0 } => {
                 Fault::new("sealed", "The run's compensation has sealed this grant: it can no longer be made").into()
             }
@@ -62,7 +63,7 @@ impl Grant {
     pub async fn revoke(&self, permissions: &dyn Permissions) -> Result<Option<String>, Stop> {
         let updates: Vec<_> =
             self.relationships.iter().cloned().map(Update::Delete).chain(std::iter::once(Update::Touch(self.seal()))).collect();
-        match permissions.write(&updates, &[self.not_sealed()]).await {
+        match permissions.write(&updates, &[self.not_sealed()], &Cause::of(self.attempt)).await {
             Ok(token) => Ok(Some(token)),
             Err(PermissionsError::PreconditionFailed { .. }) => Ok(None),
             Err(error) => Err(error.into()),

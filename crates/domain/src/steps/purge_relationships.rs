@@ -12,7 +12,7 @@ use super::faults::Stop;
 use super::input::PurgeWorkspaceInput;
 use crate::Change;
 use crate::change::Subject;
-use crate::permissions::{Filter, Object, Permissions, Relationship, UPDATES_MAX, Update};
+use crate::permissions::{Cause, Filter, Object, Permissions, Relationship, UPDATES_MAX, Update};
 
 const SEALED: &str = "sealed";
 
@@ -52,7 +52,7 @@ impl PurgeRelationships {
             // The seal is in the first write: from then on nothing that the workspace's run granted can come back.
             let batch = left.into_iter().take(UPDATES_MAX - 1).map(Update::Delete);
             let updates: Vec<_> = batch.chain([Update::Touch(seal.clone())]).collect();
-            token = Some(self.permissions.write(&updates, &[]).await?);
+            token = Some(self.permissions.write(&updates, &[], &Cause::of(attempt)).await?);
             purged += updates.len() - 1;
         }
     }

@@ -18,9 +18,9 @@ pub(super) struct WriteAccountRelationships {
     pub permissions: Arc<dyn Permissions>,
 }
 
-fn grant(attempt: &Attempt) -> Result<(Grant, Subject), Stop> {
+fn grant(attempt: &Attempt) -> Result<(Grant<'_>, Subject), Stop> {
     let input: CreateAccountInput = attempt.input()?;
-    let grant = Grant { run: attempt.run, on: Object::account(input.account_id), relationships: input.relationships(), within: None };
+    let grant = Grant { attempt, on: Object::account(input.account_id), relationships: input.relationships(), within: None };
     Ok((grant, Subject::Account(input.account_id)))
 }
 

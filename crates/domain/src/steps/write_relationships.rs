@@ -17,10 +17,10 @@ pub(super) struct WriteRelationships {
     pub permissions: Arc<dyn Permissions>,
 }
 
-fn grant(attempt: &Attempt) -> Result<(Grant, Subject), Stop> {
+fn grant(attempt: &Attempt) -> Result<(Grant<'_>, Subject), Stop> {
     let input: CreateWorkspaceInput = attempt.input()?;
     let grant = Grant {
-        run: attempt.run,
+        attempt,
         on: Object::workspace(input.workspace_id),
         relationships: input.relationships(),
         within: Some(Object::account(input.account_id)),

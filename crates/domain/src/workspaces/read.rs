@@ -209,7 +209,7 @@ pub(super) async fn readable(berth: &Berth, caller: &Caller, rows: &[Workspace])
 /// # Errors
 /// `NotFound`, [`Error::Frozen`] where a freeze blocks it, or an outage.
 pub async fn environments(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Vec<Environment>, Error> {
-    require_open(berth, caller, id, Freshness::Row).await?;
+    require_open(berth, caller, id, Freshness::Full).await?;
     Ok(berth.workspaces.environments(id).await?)
 }
 
@@ -218,7 +218,7 @@ pub async fn environments(berth: &Berth, caller: &Caller, id: Uuid) -> Result<Ve
 /// # Errors
 /// `NotFound`, [`Error::Frozen`] where a freeze blocks it, or an outage.
 pub async fn authorize_read(berth: &Berth, caller: &Caller, id: Uuid) -> Result<(), Error> {
-    require_open(berth, caller, id, Freshness::Row).await.map(drop)
+    require_open(berth, caller, id, Freshness::Full).await.map(drop)
 }
 
 /// The workspace, for reads of its runs and its audit entries, which stay when it is purged: a blocking freeze leaves these to

@@ -11,7 +11,7 @@ use domain::berth::Reply;
 use domain::housekeeping::{deliver_membership_changes, forget_membership_changes};
 use domain::members::{NewMember, add, change_role, list, remove};
 use domain::model::{AccountStatus, Member, MembershipChange, Role, Scope, ScopeRef, WorkspaceStatus};
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::{
     Backlog, ChangeAnswer, Changed, Due, Idempotency, Members, NewMembershipChange, Page, RoleChange, Standing, Timer, Written,
 };
@@ -135,7 +135,7 @@ impl Permissions for Told {
         Ok(vec![true; checks.len()])
     }
 
-    async fn write(&self, _: &[Update], _: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, _: &[Update], _: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
         let how = self.0.lock().unwrap().pop_front();
         match how.expect("a write that the test expects") {
             Taken::Yes => Ok("token".to_owned()),
@@ -150,6 +150,10 @@ impl Permissions for Told {
 
     async fn lookup(&self, _: &str, _: &str, _: &Object, _: &Consistency) -> Result<Vec<String>, PermissionsError> {
         Ok(Vec::new())
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::berth::Reply;
 use domain::model::{AccountStatus, WorkspaceStatus};
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::{Page, RunFilter, WorkspaceFilter};
 use domain::workspaces::read::{by_account, get};
 use domain::{Berth, Caller, Error, Principal, accounts, runs};
@@ -41,7 +41,7 @@ impl Permissions for Rights {
         Ok(checks.iter().map(|check| self.has(check)).collect())
     }
 
-    async fn write(&self, _: &[Update], _: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, _: &[Update], _: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
         panic!("nothing is written here")
     }
 
@@ -52,6 +52,10 @@ impl Permissions for Rights {
     async fn lookup(&self, _: &str, permission: &str, subject: &Object, _: &Consistency) -> Result<Vec<String>, PermissionsError> {
         let of = self.held.iter().filter(|(who, _, right)| subject.id == who.to_string() && *right == permission);
         Ok(of.map(|(_, what, _)| what.clone()).collect())
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use domain::audit::{Draft, Entry, seal};
 use domain::berth::{Region, Settings};
 use domain::model::*;
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use domain::ports::*;
 use domain::{Berth, Caller, Principal, PrincipalKind, steps};
 use saga::{DefinitionId, Registry, RunId, StoreError, Time};
@@ -253,12 +253,16 @@ impl Permissions for World {
         Ok(self.rights.lock().unwrap().iter().filter_map(found).collect())
     }
 
-    async fn write(&self, _: &[Update], _: &[Precondition]) -> Result<String, PermissionsError> {
+    async fn write(&self, _: &[Update], _: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
         panic!("no use case writes relationships")
     }
 
     async fn read(&self, _: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
         panic!("no use case reads relationships")
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        Ok(())
     }
 }
 

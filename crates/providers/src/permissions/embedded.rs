@@ -10,8 +10,11 @@ mod validate;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Tuples, Update};
+use domain::permissions::{
+    Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Tuples, Update,
+};
 
+use crate::permissions::schema::{BERTH, Schema};
 use evaluate::Reading;
 
 /// How often an answer is sought while writes keep moving the revision under it.
@@ -20,12 +23,18 @@ const TRIES: u32 = 16;
 /// Evaluates [`Permissions`] over [`Tuples`].
 pub struct Embedded {
     tuples: Arc<dyn Tuples>,
+    schema: Schema,
 }
 
 impl Embedded {
     #[must_use]
     pub fn new(tuples: Arc<dyn Tuples>) -> Self {
-        Self { tuples }
+        Self { tuples, schema: BERTH }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_schema(tuples: Arc<dyn Tuples>, schema: Schema) -> Self {
+        Self { tuples, schema }
     }
 
     /// The first reading does without a revision: most answers are found by one query, which is of one revision anyway.
@@ -57,10 +66,10 @@ fn token_is_ours(consistency: &Consistency) -> Result<(), PermissionsError> {
 impl Permissions for Embedded {
     async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
         token_is_ours(consistency)?;
-        let goals = checks.iter().map(validate::check).collect::<Result<Vec<_>, _>>()?;
+        let goals = checks.iter().map(|check| validate::check(self.schema, check)).collect::<Result<Vec<_>, _>>()?;
         for attempt in 0..TRIES {
             let before = self.revision_before(attempt).await?;
-            let mut reading = Reading::new(&*self.tuples);
+            let mut reading = Reading::new(&*self.tuples, self.schema);
             let answers = reading.check(&goals).await?;
             if self.is_whole(&reading, before).await? {
                 return Ok(answers);
@@ -69,13 +78,13 @@ impl Permissions for Embedded {
         Err(restless())
     }
 
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError> {
-        validate::write(updates, preconditions)?;
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
+        validate::write(self.schema, updates, preconditions)?;
         self.tuples.write(updates, preconditions).await.map(|revision| revision.to_string())
     }
 
     async fn read(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
-        validate::filter(filter)?;
+        validate::filter(self.schema, filter)?;
         self.tuples.matching(filter).await
     }
 
@@ -87,16 +96,20 @@ impl Permissions for Embedded {
         consistency: &Consistency,
     ) -> Result<Vec<String>, PermissionsError> {
         token_is_ours(consistency)?;
-        let (kind, permission) = validate::name(kind, permission)?;
-        validate::object(subject)?;
+        let (kind, permission) = validate::name(self.schema, kind, permission)?;
+        validate::object(self.schema, subject)?;
         for attempt in 0..TRIES {
             let before = self.revision_before(attempt).await?;
-            let mut reading = Reading::new(&*self.tuples);
+            let mut reading = Reading::new(&*self.tuples, self.schema);
             let ids = reading.lookup(kind, permission, subject).await?;
             if self.is_whole(&reading, before).await? {
                 return Ok(ids);
             }
         }
         Err(restless())
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        self.tuples.revision().await.map(drop)
     }
 }

@@ -4,27 +4,27 @@
 //! found where a request comes in.
 
 /// A type of object.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Type {
     pub name: &'static str,
     pub relations: &'static [Relation],
     pub permissions: &'static [Permission],
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Relation {
     pub name: &'static str,
     /// The types that may stand at a tuple's right-hand side.
     pub subjects: &'static [&'static str],
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Permission {
     pub name: &'static str,
     pub expression: Expression,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Expression {
     /// Whoever stands in a tuple of this relation of the same object.
     Relation(&'static str),
@@ -131,8 +131,16 @@ impl Item {
     }
 }
 
-pub(super) fn find(kind: &str) -> Option<&'static Type> {
-    SCHEMA.iter().find(|t| t.name == kind)
+/// A table of types; there is one, and tests that put another in its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schema(pub &'static [Type]);
+
+pub(super) const BERTH: Schema = Schema(SCHEMA);
+
+impl Schema {
+    pub fn find(self, kind: &str) -> Option<&'static Type> {
+        self.0.iter().find(|t| t.name == kind)
+    }
 }
 
 impl Type {
@@ -208,7 +216,7 @@ mod tests {
     fn every_name_that_the_table_uses_is_one_that_it_defines_as_such() {
         for t in SCHEMA {
             for subject in t.relations.iter().flat_map(|r| r.subjects) {
-                assert!(find(subject).is_some(), "{}: no type {subject}", t.name);
+                assert!(BERTH.find(subject).is_some(), "{}: no type {subject}", t.name);
             }
             for p in t.permissions {
                 for term in p.expression.terms() {
@@ -217,7 +225,7 @@ mod tests {
                         Expression::Permission(name) => matches!(t.item(name), Some(Item::Permission(_))),
                         Arrow { relation, permission } => t
                             .relation(relation)
-                            .is_some_and(|r| r.subjects.iter().all(|s| find(s).and_then(|s| s.item(permission)).is_some())),
+                            .is_some_and(|r| r.subjects.iter().all(|s| BERTH.find(s).and_then(|s| s.item(permission)).is_some())),
                         Union(_) => false,
                     };
                     assert!(sound, "{}#{}: {term:?}", t.name, p.name);

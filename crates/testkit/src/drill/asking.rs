@@ -5,7 +5,7 @@ use domain::berth::Reply;
 use domain::change::Subject;
 use domain::housekeeping::{GIVEN_UP_RESTS, start_purges};
 use domain::model::{FreezeMode, FreezeSource, TenancyModel, WorkspaceStatus};
-use domain::permissions::{Filter, Object, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Filter, Object, Precondition, Relationship, Update};
 use domain::ports::{Deletions as _, IfMatch};
 use domain::steps::input::CreateWorkspaceInput;
 use domain::workspaces::status;
@@ -93,7 +93,7 @@ impl Stage {
                 subject: Some(Object::new("saga", there.made_by)),
             };
             let unless_purged = [Precondition::MustNotMatch(seal)];
-            self.permissions.write(&[Update::Touch(viewer)], &unless_purged).await.map_err(|e| e.to_string())?;
+            self.permissions.write(&[Update::Touch(viewer)], &unless_purged, &Cause::Hand("drill")).await.map_err(|e| e.to_string())?;
             let deleted = self.delete(&there).await?;
             self.run_clean(&deleted).await?;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::berth::{Region, Settings};
 use domain::change::Subject;
 use domain::model::RunDetail;
-use domain::permissions::{Object, Permissions, Relationship, Update};
+use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::ports::{Ids, ProvisioningRuns, Wake};
 use domain::{Berth, Caller, Change, Principal, PrincipalKind, ids, steps};
 use providers::permissions::Embedded;
@@ -141,7 +141,7 @@ impl Stage {
             traceparent: None,
         };
         let operator = Relationship::new(Object::platform(), "operator", user.into());
-        permissions.write(&[Update::Touch(operator)], &[]).await.expect("the operator can be granted");
+        permissions.write(&[Update::Touch(operator)], &[], &Cause::Hand("drill")).await.expect("the operator can be granted");
         let awake = Arc::new(Awake::default());
         let mut sagas = Registry::default();
         for definition in definitions() {

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 
 /// One write, as it was asked for.
-type Write = (Vec<Update>, Vec<Precondition>);
+type Write = (Vec<Update>, Vec<Precondition>, Cause);
 
 pub struct RememberedWrites {
     inner: Arc<dyn Permissions>,
@@ -23,8 +23,8 @@ impl RememberedWrites {
     /// come to, nobody hears.
     pub async fn late_copies(&self) {
         let writes = std::mem::take(&mut *self.writes.lock().unwrap_or_else(PoisonError::into_inner));
-        for (updates, preconditions) in writes.iter().chain(writes.iter().rev()) {
-            let _nobody_hears = self.inner.write(updates, preconditions).await;
+        for (updates, preconditions, cause) in writes.iter().chain(writes.iter().rev()) {
+            let _nobody_hears = self.inner.write(updates, preconditions, cause).await;
         }
     }
 }
@@ -35,10 +35,10 @@ impl Permissions for RememberedWrites {
         self.inner.check(checks, consistency).await
     }
 
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<String, PermissionsError> {
-        let copy = (updates.to_vec(), preconditions.to_vec());
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition], cause: &Cause) -> Result<String, PermissionsError> {
+        let copy = (updates.to_vec(), preconditions.to_vec(), cause.clone());
         self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
-        self.inner.write(updates, preconditions).await
+        self.inner.write(updates, preconditions, cause).await
     }
 
     async fn read(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
@@ -53,5 +53,9 @@ impl Permissions for RememberedWrites {
         consistency: &Consistency,
     ) -> Result<Vec<String>, PermissionsError> {
         self.inner.lookup(kind, permission, subject, consistency).await
+    }
+
+    async fn ready(&self) -> Result<(), PermissionsError> {
+        self.inner.ready().await
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::permissions::{Object, PermissionsError, Relationship, Tuples};
 
-use crate::permissions::schema::{self, Expression, Item, SCHEMA, Type};
+use crate::permissions::schema::{Expression, Item, Schema, Type};
 
 /// How much one query asks for: what both databases can bind.
 const CHUNK: usize = 500;
@@ -23,6 +23,7 @@ pub(super) struct Goal {
 /// Tuples read so far, for one answer.
 pub(super) struct Reading<'a> {
     tuples: &'a dyn Tuples,
+    schema: Schema,
     subjects: HashMap<(Object, String), Vec<Object>>,
     queries: usize,
 }
@@ -72,8 +73,8 @@ impl Opened {
 }
 
 impl<'a> Reading<'a> {
-    pub fn new(tuples: &'a dyn Tuples) -> Self {
-        Self { tuples, subjects: HashMap::new(), queries: 0 }
+    pub fn new(tuples: &'a dyn Tuples, schema: Schema) -> Self {
+        Self { tuples, schema, subjects: HashMap::new(), queries: 0 }
     }
 
     /// How many queries it took.
@@ -89,7 +90,7 @@ impl<'a> Reading<'a> {
         while walks.iter().any(|w| !w.frontier.is_empty()) {
             let mut needed = BTreeSet::new();
             for (object, name) in walks.iter().flat_map(|w| &w.frontier) {
-                let Some(kind) = schema::find(&object.kind) else { continue };
+                let Some(kind) = self.schema.find(&object.kind) else { continue };
                 let Opened { direct, arrows } = Opened::of(kind, name);
                 for relation in direct.into_iter().chain(arrows.into_iter().map(|(relation, _)| relation)) {
                     needed.insert((object.clone(), relation.to_owned()));
@@ -106,7 +107,7 @@ impl<'a> Reading<'a> {
     /// Takes a walk one round on; one that has its answer has nothing left to look at.
     fn step(&self, walk: &mut Walk<'_>) {
         for (object, name) in std::mem::take(&mut walk.frontier) {
-            let Some(kind) = schema::find(&object.kind) else { continue };
+            let Some(kind) = self.schema.find(&object.kind) else { continue };
             let Opened { direct, arrows } = Opened::of(kind, name);
             if direct.iter().any(|relation| self.of(&object, relation).contains(walk.subject)) {
                 walk.answer = true;
@@ -148,28 +149,31 @@ impl<'a> Reading<'a> {
         let mut held: HashSet<(Object, &'static str)> = HashSet::new();
         let mut fresh: Vec<(Object, &'static str)> = Vec::new();
         for Relationship { resource, relation, .. } in self.by_subject(std::slice::from_ref(subject)).await? {
-            if let Some(relation) = schema::find(&resource.kind).and_then(|t| t.relation(&relation)) {
+            if let Some(relation) = self.schema.find(&resource.kind).and_then(|t| t.relation(&relation)) {
                 gain(&mut held, &mut fresh, resource, relation.name);
             }
         }
         let mut leading: HashMap<Object, Vec<Relationship>> = HashMap::new();
         while !fresh.is_empty() {
             let round = std::mem::take(&mut fresh);
-            let ask: BTreeSet<Object> =
-                round.iter().filter(|(o, name)| is_followed(name) && !leading.contains_key(o)).map(|(o, _)| o.clone()).collect();
+            let ask: BTreeSet<Object> = round
+                .iter()
+                .filter(|(o, name)| is_followed(self.schema, name) && !leading.contains_key(o))
+                .map(|(o, _)| o.clone())
+                .collect();
             let ask: Vec<_> = ask.into_iter().collect();
             leading.extend(ask.iter().map(|o| (o.clone(), Vec::new())));
             for tuple in self.by_subject(&ask).await? {
                 leading.entry(tuple.subject.clone()).or_default().push(tuple);
             }
             for (object, name) in round {
-                for (permission, term) in schema::find(&object.kind).into_iter().flat_map(terms) {
+                for (permission, term) in self.schema.find(&object.kind).into_iter().flat_map(terms) {
                     if matches!(term, Expression::Relation(n) | Expression::Permission(n) if *n == name) {
                         gain(&mut held, &mut fresh, object.clone(), permission);
                     }
                 }
                 for tuple in leading.get(&object).into_iter().flatten() {
-                    for (permission, term) in schema::find(&tuple.resource.kind).into_iter().flat_map(terms) {
+                    for (permission, term) in self.schema.find(&tuple.resource.kind).into_iter().flat_map(terms) {
                         if matches!(term, Expression::Arrow { relation, permission } if *relation == tuple.relation && *permission == name)
                         {
                             gain(&mut held, &mut fresh, tuple.resource.clone(), permission);
@@ -204,6 +208,6 @@ fn terms(kind: &'static Type) -> impl Iterator<Item = (&'static str, &'static Ex
 }
 
 /// Whether any arrow of the schema asks for this permission where it leads.
-fn is_followed(name: &str) -> bool {
-    SCHEMA.iter().flat_map(terms).any(|(_, term)| matches!(term, Expression::Arrow { permission, .. } if *permission == name))
+fn is_followed(schema: Schema, name: &str) -> bool {
+    schema.0.iter().flat_map(terms).any(|(_, term)| matches!(term, Expression::Arrow { permission, .. } if *permission == name))
 }

@@ -1,103 +1,15 @@
 //! The evaluator over tuples in memory: who may do what, what a write is refused for, and answers of one revision.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use domain::permissions::Update::{Create, Delete, Touch};
 use domain::permissions::{Consistency, UPDATES_MAX};
 
 use super::*;
+use crate::permissions::tests::memory::Memory;
+use crate::permissions::tests::notation::{asked, tuple};
 
-/// One consistent state; before its `moves_at`-th query the updates in `moves` are applied, as by somebody else.
-#[derive(Default)]
-struct Memory {
-    state: Mutex<(i64, BTreeSet<Relationship>)>,
-    queries: Mutex<usize>,
-    moves_at: usize,
-    moves: Vec<Update>,
-}
-
-impl Memory {
-    fn query(&self) -> Vec<Relationship> {
-        let mut queries = self.queries.lock().unwrap();
-        *queries += 1;
-        if *queries == self.moves_at {
-            self.apply(&self.moves);
-        }
-        self.state.lock().unwrap().1.iter().cloned().collect()
-    }
-
-    fn apply(&self, updates: &[Update]) -> i64 {
-        let mut state = self.state.lock().unwrap();
-        for update in updates {
-            match update {
-                Create(r) | Touch(r) => drop(state.1.insert(r.clone())),
-                Delete(r) => drop(state.1.remove(r)),
-            }
-        }
-        state.0 += 1;
-        state.0
-    }
-}
-
-fn matches(f: &Filter, r: &Relationship) -> bool {
-    f.resource_kind == r.resource.kind
-        && f.resource_id.as_ref().is_none_or(|id| *id == r.resource.id)
-        && f.relation.as_ref().is_none_or(|relation| *relation == r.relation)
-        && f.subject.as_ref().is_none_or(|subject| *subject == r.subject)
-}
-
-#[async_trait]
-impl Tuples for Memory {
-    async fn revision(&self) -> Result<i64, PermissionsError> {
-        Ok(self.state.lock().unwrap().0)
-    }
-
-    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.query().into_iter().filter(|r| resources.contains(&(r.resource.clone(), r.relation.clone()))).collect())
-    }
-
-    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.query().into_iter().filter(|r| subjects.contains(&r.subject)).collect())
-    }
-
-    async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.query().into_iter().filter(|r| matches(filter, r)).collect())
-    }
-
-    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {
-        let tuples = self.state.lock().unwrap().1.clone();
-        for (index, precondition) in preconditions.iter().enumerate() {
-            let holds = match precondition {
-                Precondition::MustMatch(f) => tuples.iter().any(|r| matches(f, r)),
-                Precondition::MustNotMatch(f) => !tuples.iter().any(|r| matches(f, r)),
-            };
-            if !holds {
-                return Err(PermissionsError::PreconditionFailed { index });
-            }
-        }
-        if updates.iter().any(|u| matches!(u, Create(r) if tuples.contains(r))) {
-            return Err(PermissionsError::AlreadyExists);
-        }
-        Ok(self.apply(updates))
-    }
-}
-
-/// `workspace:w#owner@user:ann`, as SpiceDB writes it.
-fn tuple(text: &str) -> Relationship {
-    let object = |text: &str| {
-        let (kind, id) = text.split_once(':').unwrap();
-        Object::new(kind, id)
-    };
-    let (resource, rest) = text.split_once('#').unwrap();
-    let (relation, subject) = rest.split_once('@').unwrap();
-    Relationship::new(object(resource), relation, object(subject))
-}
-
-fn asked(text: &str) -> Check {
-    let Relationship { resource, relation, subject } = tuple(text);
-    Check { resource, permission: relation, subject }
-}
+const CAUSE: Cause = Cause::Hand("test");
 
 /// Two accounts of one platform; workspaces w and w2 in the first, x in the second.
 const WORLD: &[&str] = &[
@@ -296,22 +208,22 @@ async fn a_write_that_the_schema_forbids_is_a_fault_and_changes_nothing() {
         &format!("workspace:{longest}i#owner@user:ann"),
     ] {
         for update in [Create(tuple(wrong)), Touch(tuple(wrong)), Delete(tuple(wrong))] {
-            let answer = embedded.write(&[Touch(tuple("workspace:w#owner@user:ann")), update], &[]).await;
+            let answer = embedded.write(&[Touch(tuple("workspace:w#owner@user:ann")), update], &[], &CAUSE).await;
             assert!(matches!(answer, Err(PermissionsError::Invalid(_))), "{wrong}: {answer:?}");
         }
     }
     assert!(!may(&embedded, "workspace:w#owner@user:ann").await);
-    embedded.write(&[Touch(tuple(&format!("workspace:{longest}#owner@user:a/b_c|d=e+f-9")))], &[]).await.unwrap();
+    embedded.write(&[Touch(tuple(&format!("workspace:{longest}#owner@user:a/b_c|d=e+f-9")))], &[], &CAUSE).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_write_holds_at_most_a_thousand_updates_and_names_no_tuple_twice() {
     let embedded = world();
     let many = |n: usize| (0..n).map(|i| Touch(tuple(&format!("workspace:w#viewer@user:u{i}")))).collect::<Vec<_>>();
-    embedded.write(&many(UPDATES_MAX), &[]).await.unwrap();
-    assert!(matches!(embedded.write(&many(UPDATES_MAX + 1), &[]).await, Err(PermissionsError::Invalid(_))));
+    embedded.write(&many(UPDATES_MAX), &[], &CAUSE).await.unwrap();
+    assert!(matches!(embedded.write(&many(UPDATES_MAX + 1), &[], &CAUSE).await, Err(PermissionsError::Invalid(_))));
     let twice = [Touch(tuple("workspace:w#viewer@user:ann")), Delete(tuple("workspace:w#viewer@user:ann"))];
-    assert!(matches!(embedded.write(&twice, &[]).await, Err(PermissionsError::Invalid(_))));
+    assert!(matches!(embedded.write(&twice, &[], &CAUSE).await, Err(PermissionsError::Invalid(_))));
 }
 
 #[tokio::test]
@@ -320,11 +232,11 @@ async fn touch_and_delete_replay_silently_create_does_not_and_each_write_has_a_l
     let ann = || tuple("workspace:w#viewer@user:ann");
     let mut last = 0;
     for update in [Touch(ann()), Touch(ann()), Delete(ann()), Delete(ann()), Create(ann())] {
-        let token: i64 = embedded.write(&[update], &[]).await.unwrap().parse().unwrap();
+        let token: i64 = embedded.write(&[update], &[], &CAUSE).await.unwrap().parse().unwrap();
         assert!(token > last);
         last = token;
     }
-    assert_eq!(embedded.write(&[Create(ann())], &[]).await, Err(PermissionsError::AlreadyExists));
+    assert_eq!(embedded.write(&[Create(ann())], &[], &CAUSE).await, Err(PermissionsError::AlreadyExists));
     assert!(embedded.check(&[asked("workspace:w#read@user:ann")], &Consistency::AtLeastAsFresh(last.to_string())).await.unwrap()[0]);
 }
 
@@ -339,13 +251,13 @@ async fn a_precondition_that_does_not_hold_is_told_by_its_index() {
     };
     let seal = |run: &str| Precondition::MustNotMatch(filter("sealed", Some(Object::new("saga", run))));
     let update = [Touch(tuple("workspace:w#viewer@user:ann"))];
-    let refused = embedded.write(&update, &[seal("r2"), Precondition::MustMatch(filter("owner", None)), seal("r1")]).await;
+    let refused = embedded.write(&update, &[seal("r2"), Precondition::MustMatch(filter("owner", None)), seal("r1")], &CAUSE).await;
     assert_eq!(refused, Err(PermissionsError::PreconditionFailed { index: 2 }));
     assert!(!may(&embedded, "workspace:w#read@user:ann").await);
-    embedded.write(&update, &[seal("r2")]).await.unwrap();
+    embedded.write(&update, &[seal("r2")], &CAUSE).await.unwrap();
     assert!(may(&embedded, "workspace:w#read@user:ann").await);
     let unknown = Precondition::MustMatch(filter("fly", None));
-    assert!(matches!(embedded.write(&update, &[unknown]).await, Err(PermissionsError::Invalid(_))));
+    assert!(matches!(embedded.write(&update, &[unknown], &CAUSE).await, Err(PermissionsError::Invalid(_))));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use domain::permissions::{Check, Filter, Object, PermissionsError, Precondition, Relationship, UPDATES_MAX, Update};
 
 use super::evaluate::Goal;
-use crate::permissions::schema::{self, Type};
+use crate::permissions::schema::{Schema, Type};
 
 /// The longest object id, in bytes.
 const ID_MAX: usize = 1024;
@@ -16,8 +16,8 @@ fn invalid<T>(message: String) -> Result<T, PermissionsError> {
     Err(PermissionsError::Invalid(message))
 }
 
-fn kind(name: &str) -> Result<&'static Type, PermissionsError> {
-    schema::find(name).map_or_else(|| invalid(format!("there is no type `{name}`")), Ok)
+fn kind(schema: Schema, name: &str) -> Result<&'static Type, PermissionsError> {
+    schema.find(name).map_or_else(|| invalid(format!("there is no type `{name}`")), Ok)
 }
 
 fn id(id: &str) -> Result<(), PermissionsError> {
@@ -28,45 +28,45 @@ fn id(id: &str) -> Result<(), PermissionsError> {
     Ok(())
 }
 
-pub(super) fn object(object: &Object) -> Result<&'static Type, PermissionsError> {
+pub(super) fn object(schema: Schema, object: &Object) -> Result<&'static Type, PermissionsError> {
     id(&object.id)?;
-    kind(&object.kind)
+    kind(schema, &object.kind)
 }
 
 /// The schema's own spelling of a type and of a relation or permission of it.
-pub(super) fn name(of: &str, name: &str) -> Result<(&'static str, &'static str), PermissionsError> {
-    let of = kind(of)?;
+pub(super) fn name(schema: Schema, of: &str, name: &str) -> Result<(&'static str, &'static str), PermissionsError> {
+    let of = kind(schema, of)?;
     match of.item(name) {
         Some(item) => Ok((of.name, item.name())),
         None => invalid(format!("`{}` has no relation or permission `{name}`", of.name)),
     }
 }
 
-pub(super) fn check(check: &Check) -> Result<Goal, PermissionsError> {
-    object(&check.resource)?;
-    object(&check.subject)?;
-    let (_, permission) = name(&check.resource.kind, &check.permission)?;
+pub(super) fn check(schema: Schema, check: &Check) -> Result<Goal, PermissionsError> {
+    object(schema, &check.resource)?;
+    object(schema, &check.subject)?;
+    let (_, permission) = name(schema, &check.resource.kind, &check.permission)?;
     Ok(Goal { resource: check.resource.clone(), name: permission, subject: check.subject.clone() })
 }
 
-pub(super) fn filter(filter: &Filter) -> Result<(), PermissionsError> {
-    kind(&filter.resource_kind)?;
+pub(super) fn filter(schema: Schema, filter: &Filter) -> Result<(), PermissionsError> {
+    kind(schema, &filter.resource_kind)?;
     if let Some(resource) = &filter.resource_id {
         id(resource)?;
     }
     if let Some(relation) = &filter.relation {
-        name(&filter.resource_kind, relation)?;
+        name(schema, &filter.resource_kind, relation)?;
     }
     if let Some(subject) = &filter.subject {
-        object(subject)?;
+        object(schema, subject)?;
     }
     Ok(())
 }
 
-fn relationship(r: &Relationship) -> Result<(), PermissionsError> {
-    let resource = object(&r.resource)?;
-    object(&r.subject)?;
-    name(&r.resource.kind, &r.relation)?;
+fn relationship(schema: Schema, r: &Relationship) -> Result<(), PermissionsError> {
+    let resource = object(schema, &r.resource)?;
+    object(schema, &r.subject)?;
+    name(schema, &r.resource.kind, &r.relation)?;
     match resource.relation(&r.relation) {
         None => invalid(format!("`{}#{}` is a permission: relationships are written to relations", resource.name, r.relation)),
         Some(relation) if !relation.subjects.contains(&r.subject.kind.as_str()) => {
@@ -76,7 +76,7 @@ fn relationship(r: &Relationship) -> Result<(), PermissionsError> {
     }
 }
 
-pub(super) fn write(updates: &[Update], preconditions: &[Precondition]) -> Result<(), PermissionsError> {
+pub(super) fn write(schema: Schema, updates: &[Update], preconditions: &[Precondition]) -> Result<(), PermissionsError> {
     if updates.len() > UPDATES_MAX {
         return invalid(format!("{} updates in one write, at most {UPDATES_MAX} are allowed", updates.len()));
     }
@@ -86,14 +86,14 @@ pub(super) fn write(updates: &[Update], preconditions: &[Precondition]) -> Resul
     let mut named = HashSet::with_capacity(updates.len());
     for update in updates {
         let (Update::Create(r) | Update::Touch(r) | Update::Delete(r)) = update;
-        relationship(r)?;
+        relationship(schema, r)?;
         if !named.insert(r) {
             return invalid(format!("{}:{}#{} is named twice for one subject", r.resource.kind, r.resource.id, r.relation));
         }
     }
     for precondition in preconditions {
         let (Precondition::MustMatch(f) | Precondition::MustNotMatch(f)) = precondition;
-        filter(f)?;
+        filter(schema, f)?;
     }
     Ok(())
 }

@@ -1,0 +1,85 @@
+//! Tuples in memory.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use domain::permissions::Update::{self, Create, Delete, Touch};
+use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples};
+
+/// One consistent state; before its `moves_at`-th query the updates in `moves` are applied, as by somebody else.
+#[derive(Default)]
+pub struct Memory {
+    pub state: Mutex<(i64, BTreeSet<Relationship>)>,
+    pub queries: Mutex<usize>,
+    pub moves_at: usize,
+    pub moves: Vec<Update>,
+}
+
+impl Memory {
+    fn query(&self) -> Vec<Relationship> {
+        let mut queries = self.queries.lock().unwrap();
+        *queries += 1;
+        if *queries == self.moves_at {
+            self.apply(&self.moves);
+        }
+        self.state.lock().unwrap().1.iter().cloned().collect()
+    }
+
+    pub fn apply(&self, updates: &[Update]) -> i64 {
+        let mut state = self.state.lock().unwrap();
+        for update in updates {
+            match update {
+                Create(r) | Touch(r) => drop(state.1.insert(r.clone())),
+                Delete(r) => drop(state.1.remove(r)),
+            }
+        }
+        state.0 += 1;
+        state.0
+    }
+}
+
+fn matches(f: &Filter, r: &Relationship) -> bool {
+    f.resource_kind == r.resource.kind
+        && f.resource_id.as_ref().is_none_or(|id| *id == r.resource.id)
+        && f.relation.as_ref().is_none_or(|relation| *relation == r.relation)
+        && f.subject.as_ref().is_none_or(|subject| *subject == r.subject)
+}
+
+#[async_trait]
+impl Tuples for Memory {
+    async fn revision(&self) -> Result<i64, PermissionsError> {
+        Ok(self.state.lock().unwrap().0)
+    }
+
+    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError> {
+        let wanted: HashSet<_> = resources.iter().map(|(object, relation)| (object, relation.as_str())).collect();
+        Ok(self.query().into_iter().filter(|r| wanted.contains(&(&r.resource, r.relation.as_str()))).collect())
+    }
+
+    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
+        let wanted: HashSet<_> = subjects.iter().collect();
+        Ok(self.query().into_iter().filter(|r| wanted.contains(&r.subject)).collect())
+    }
+
+    async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
+        Ok(self.query().into_iter().filter(|r| matches(filter, r)).collect())
+    }
+
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {
+        let tuples = self.state.lock().unwrap().1.clone();
+        for (index, precondition) in preconditions.iter().enumerate() {
+            let holds = match precondition {
+                Precondition::MustMatch(f) => tuples.iter().any(|r| matches(f, r)),
+                Precondition::MustNotMatch(f) => !tuples.iter().any(|r| matches(f, r)),
+            };
+            if !holds {
+                return Err(PermissionsError::PreconditionFailed { index });
+            }
+        }
+        if updates.iter().any(|u| matches!(u, Create(r) if tuples.contains(r))) {
+            return Err(PermissionsError::AlreadyExists);
+        }
+        Ok(self.apply(updates))
+    }
+}
