@@ -69,7 +69,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
     let permissions = admin.berth.permissions.ready().await;
     let mut details = json!({
         "database": database.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned()),
-        "permissions": permissions.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned()),
+        "permissions": permissions.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned()),
     });
     if let Ok(standing) = &database {
         details["runs"] =

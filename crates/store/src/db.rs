@@ -138,7 +138,7 @@ impl Db {
     pub async fn prepare(&self, statement: &Statement) -> Result<(), Error> {
         match &self.pools {
             Pools::Postgres(kept) => {
-                kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?
+                kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?;
             }
             Pools::Sqlite { writer, .. } => {
                 writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;

@@ -166,10 +166,7 @@ impl Store {
 
     async fn peek(&self) -> Result<Peeked, Error> {
         let offset = self.db.offset();
-        let row = match self.db.once(&PEEK) {
-            Some(once) => once.bind(offset).fetch_all().await?.pop().ok_or_else(|| Error::broken("a peek has one row"))?,
-            None => self.db.read().await?.query(&PEEK).bind(offset).fetch_one().await?,
-        };
+        let row = self.db.ask(&PEEK).bind(offset).fetch_one().await?;
         Ok(Peeked { now: row.get("now")?, fresh: row.get("fresh")?, due_at: row.get("due_at")? })
     }
 

@@ -157,7 +157,9 @@ impl Tuples for Store {
     }
 
     async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
-        let keys = Columns::default().texts(subjects.iter().map(|object| object.kind.clone())).texts(subjects.iter().map(|object| object.id.clone()));
+        let keys = Columns::default()
+            .texts(subjects.iter().map(|object| object.kind.clone()))
+            .texts(subjects.iter().map(|object| object.id.clone()));
         self.tuples_of(&BY_SUBJECT, keys).await
     }
 

@@ -81,20 +81,16 @@ impl Store {
 
     pub(crate) async fn renew_worker(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, Error> {
         let (offset, lease) = (self.db.offset(), i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-        let renewed = match self.db.once(&RENEW) {
-            Some(once) => once.bind(offset).bind(lease).bind(worker.0).fetch_all().await?.pop(),
-            None => {
-                let mut tx = self.db.write().await?;
-                let row = tx.query(&RENEW).bind(offset).bind(lease).bind(worker.0).fetch_optional().await?;
-                tx.commit().await?;
-                row
-            }
+        let renewed = if let Some(once) = self.db.once(&RENEW) {
+            once.bind(offset).bind(lease).bind(worker.0).fetch_all().await?.pop()
+        } else {
+            let mut tx = self.db.write().await?;
+            let row = tx.query(&RENEW).bind(offset).bind(lease).bind(worker.0).fetch_optional().await?;
+            tx.commit().await?;
+            row
         };
         let Some(renewed) = renewed else { return Ok(Renewal::Dead) };
-        let heard = match self.db.once(&HEAR) {
-            Some(once) => once.bind(worker.0).fetch_all().await?.pop().ok_or_else(|| Error::broken("what is heard is one row"))?,
-            None => self.db.read().await?.query(&HEAR).bind(worker.0).fetch_one().await?,
-        };
+        let heard = self.db.ask(&HEAR).bind(worker.0).fetch_one().await?;
         let requested: Vec<Uuid> = heard.json("requested")?;
         let mut pauses: Vec<Pause> = heard.json::<Vec<Paused>>("pauses")?.into_iter().map(Pause::from).collect();
         pauses.sort_by(|a, b| a.scope.cmp(&b.scope));
@@ -108,18 +104,15 @@ impl Store {
 
     pub(crate) async fn bury_workers(&self) -> Result<u64, Error> {
         let offset = self.db.offset();
-        let (now, buried) = match self.db.once(&BURY) {
-            Some(once) => {
-                let row = once.bind(offset).fetch_all().await?.pop().ok_or_else(|| Error::broken("a burial tells the time"))?;
-                (row.get("now")?, row.count("buried")?)
-            }
-            None => {
-                let mut tx = self.db.write().await?;
-                let now = tx.now().await?;
-                let buried = tx.query(&BURY).bind(offset).fetch_all().await?.len();
-                tx.commit().await?;
-                (now, buried as u64)
-            }
+        let (now, buried) = if let Some(once) = self.db.once(&BURY) {
+            let row = once.bind(offset).fetch_all().await?.pop().ok_or_else(|| Error::broken("a burial tells the time"))?;
+            (row.get("now")?, row.count("buried")?)
+        } else {
+            let mut tx = self.db.write().await?;
+            let now = tx.now().await?;
+            let buried = tx.query(&BURY).bind(offset).fetch_all().await?.len();
+            tx.commit().await?;
+            (now, buried as u64)
         };
         Ok(buried.max(self.release_dead_since(now - LATE_CLAIMS).await?))
     }
@@ -136,10 +129,7 @@ impl Store {
 
     /// Returns how many runs are free now that were not.
     async fn release_dead_since(&self, since: Time) -> Result<u64, Error> {
-        let rows = match self.db.once(&DEAD_SINCE) {
-            Some(once) => once.bind(since).fetch_all().await?,
-            None => self.db.read().await?.query(&DEAD_SINCE).bind(since).fetch_all().await?,
-        };
+        let rows = self.db.ask(&DEAD_SINCE).bind(since).fetch_all().await?;
         let dead = rows.iter().map(|row| row.get("id")).collect::<Result<Vec<Uuid>, _>>()?;
         if dead.is_empty() {
             return Ok(0);

@@ -94,7 +94,7 @@ pub(super) async fn take_keys(tx: &mut Tx, members: &[&NewWorkspace]) -> Result<
     let columns = Columns::default()
         .keys(keyed().map(|i| i.key.account_id))
         .bytes(keyed().map(|i| idempotency::place(&i.key).1.to_vec()))
-        .bytes(keyed().map(|i| i.key.fingerprint.to_vec()))
+        .bytes(keyed().map(|i| i.key.fingerprint.clone()))
         .numbers(keyed().map(|i| i64::from(i.answer.status)))
         .optional_texts(keyed().map(|i| i.answer.location.clone()))
         .texts(keyed().map(|i| i.answer.body.to_string()));

@@ -142,16 +142,19 @@ impl std::ops::Deref for Held {
     type Target = sqlx::PgConnection;
 
     fn deref(&self) -> &Self::Target {
-        self.ready.as_ref().map(|ready| &*ready.connection).unwrap_or_else(|| unreachable!("a connection is held until it is given back"))
+        match &self.ready {
+            Some(ready) => &ready.connection,
+            None => unreachable!("a connection is held until it is given back"),
+        }
     }
 }
 
 impl std::ops::DerefMut for Held {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.ready
-            .as_mut()
-            .map(|ready| &mut *ready.connection)
-            .unwrap_or_else(|| unreachable!("a connection is held until it is given back"))
+        match &mut self.ready {
+            Some(ready) => &mut ready.connection,
+            None => unreachable!("a connection is held until it is given back"),
+        }
     }
 }
 

@@ -70,8 +70,8 @@ async fn the_runtime_role_does_everything_but_change_audit_rows() {
     ] {
         let mut tx = app.write().await.unwrap();
         let error = tx.query(statement).execute().await.unwrap_err();
-        let Error::Broken(text) = &error else { panic!("{}: {error:?}", statement.name()) };
-        assert!(text.contains("permission denied") || text.contains("must be owner"), "{}: {text}", statement.name());
+        let Error::Broken(told) = &error else { panic!("{}: {error:?}", statement.name()) };
+        assert!(told.contains("permission denied") || told.contains("must be owner"), "{}: {told}", statement.name());
     }
     let mut tx = app.read().await.unwrap();
     let unreadable: Vec<String> = tx.query(&UNREADABLE).fetch_all().await.unwrap().iter().map(|row| row.get("name").unwrap()).collect();
