@@ -18,7 +18,7 @@ pub use load::{ConfigError, Environment, Overrides, load};
 pub use print::check;
 pub use reference::reference;
 use section::Section;
-pub use sections::{Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, Pooling, Region, Server, Worker, Workspaces};
+pub use sections::{Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, Pooling, Region, Runs, Server, Worker, Workspaces};
 pub use units::Period;
 
 /// Everything that can be set.
@@ -31,6 +31,7 @@ pub struct Config {
     pub issuer: Issuer,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
+    pub runs: Runs,
     pub worker: Worker,
     pub export: Export,
     pub dev: Dev,
@@ -47,6 +48,7 @@ impl Default for Config {
             issuer: Issuer::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
+            runs: Runs::default(),
             worker: Worker::default(),
             export: Export::default(),
             dev: Dev::default(),
@@ -64,6 +66,7 @@ const SECTIONS: &[&Section] = &[
     &Issuer::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,
+    &Runs::SECTION,
     &Worker::SECTION,
     &Export::SECTION,
     &Dev::SECTION,
