@@ -3,13 +3,16 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: dev test bench generate tools fmt
+.PHONY: dev test upgrade bench generate tools fmt
 
 dev: cargo
 	$(CARGO) run --package berth -- dev
 
 test: cargo
 	scripts/test.sh
+
+upgrade: cargo
+	scripts/upgrade.sh
 
 bench: cargo
 	scripts/bench.sh

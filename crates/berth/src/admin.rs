@@ -53,7 +53,7 @@ async fn standing(admin: &Admin) -> Result<Standing, saga::StoreError> {
     let known: Vec<_> = admin.berth.sagas.all().map(|saga| saga.definition.id.clone()).collect();
     Ok(Standing {
         counts: admin.berth.runs.counts().await?,
-        unclaimable: admin.engine.unknown(&known).await?,
+        unclaimable: admin.engine.unclaimable(&known).await?,
         outbox: admin.berth.members.backlog().await?,
     })
 }
@@ -131,7 +131,7 @@ fn gauge(n: u64) -> f64 {
 pub fn describe() {
     metrics::describe_gauge!("berth_runs_live", "Provisioning runs that have not ended, by state");
     metrics::describe_gauge!("berth_runs_oldest_live_seconds", "Age of the oldest provisioning run that has not ended");
-    metrics::describe_gauge!("berth_runs_unclaimable", "Live runs whose saga version this process does not know");
+    metrics::describe_gauge!("berth_runs_unclaimable", "Live runs of a saga version that no live worker knows");
     metrics::describe_gauge!("berth_membership_changes_undelivered", "Changes of roles that the permission system was not told of yet");
     metrics::describe_gauge!("berth_membership_changes_oldest_seconds", "Age of the oldest of these changes");
     metrics::describe_gauge!("berth_database_up", "Whether the database answered this scrape");

@@ -20,7 +20,7 @@ pub use print::check;
 pub use reference::reference;
 use section::Section;
 pub use sections::{
-    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Server, Worker,
+    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Runs, Server, Worker,
     Workspaces,
 };
 pub use units::Period;
@@ -36,6 +36,7 @@ pub struct Config {
     pub permissions: Permissions,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
+    pub runs: Runs,
     pub worker: Worker,
     pub export: Export,
     pub dev: Dev,
@@ -53,6 +54,7 @@ impl Default for Config {
             permissions: Permissions::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
+            runs: Runs::default(),
             worker: Worker::default(),
             export: Export::default(),
             dev: Dev::default(),
@@ -71,6 +73,7 @@ const SECTIONS: &[&Section] = &[
     &Permissions::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,
+    &Runs::SECTION,
     &Worker::SECTION,
     &Export::SECTION,
     &Dev::SECTION,

@@ -89,6 +89,7 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         exports: Arc::new(store.exports(config.export.concurrent as usize)),
+        retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),

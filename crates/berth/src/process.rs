@@ -74,7 +74,7 @@ impl Process {
     pub fn work(&mut self, config: &Config, berth: &Berth, worker: Worker<Change>, housekeeping: Duration) {
         self.worker = Some(tokio::spawn(worker.run(self.stop.clone())));
         let poll = housekeeping.mul_f64(config.dev.time_scale);
-        self.others.spawn(housekeeping::run(berth.clone(), poll, self.stop.clone()));
+        self.others.spawn(housekeeping::run(berth.clone(), poll, config.runs.keep.0, self.stop.clone()));
     }
 
     /// Answers the API's requests.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::permissions::Permissions;
 use crate::ports::{
     Accounts, Answer, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Members, Pauses,
-    Principals, ProvisioningRuns, Timer, Wake, Workspaces, Written,
+    Principals, ProvisioningRuns, Retention, Timer, Wake, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -24,6 +24,7 @@ pub struct Berth {
     pub runs: Arc<dyn ProvisioningRuns>,
     pub audit: Arc<dyn AuditLog>,
     pub exports: Arc<dyn Exports>,
+    pub retention: Arc<dyn Retention>,
     pub principals: Arc<dyn Principals>,
     pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,

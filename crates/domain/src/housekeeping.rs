@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use saga::{RunId, Time};
 use uuid::Uuid;
 
 use crate::audit::Draft;
@@ -23,6 +24,12 @@ const BATCH: u32 = 20;
 pub const CHANGES_KEPT: Duration = Duration::from_hours(7 * 24);
 /// The most of them that are forgotten at once.
 const FORGOTTEN: u32 = 500;
+/// The most runs that are looked at at once; each that is forgotten takes some twenty journal records with it.
+const RUNS: u32 = 200;
+/// The most idempotency records that are forgotten at once.
+const KEYS: u32 = 1000;
+/// How long runs that were kept are not looked at again.
+const WALK_AGAIN_IN: Duration = Duration::from_hours(24);
 /// How long nobody else takes what one has taken: longer than a batch needs where the permission system answers.
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -141,4 +148,38 @@ pub async fn deliver_membership_changes(berth: &Berth) -> Result<Done, Error> {
 pub async fn forget_membership_changes(berth: &Berth) -> Result<Done, Error> {
     let forgotten = berth.members.forget(FORGOTTEN, CHANGES_KEPT).await?;
     Ok(Done { next: (forgotten == u64::from(FORGOTTEN)).then_some(Duration::ZERO), trouble: Vec::new() })
+}
+
+/// How far the runs have been looked through for what can be forgotten. What was passed is not read again until a day later, so
+/// that rows which are kept for ever cost nothing.
+#[derive(Debug, Default)]
+pub struct Walk {
+    after: Option<RunId>,
+    began_at: Option<Time>,
+}
+
+/// Forgets runs that ended `kept` ago or earlier and that nothing needs any more; goes on where `walk` has come to.
+///
+/// # Errors
+/// The database is away.
+pub async fn forget_runs(berth: &Berth, walk: &mut Walk, kept: Duration) -> Result<Done, Error> {
+    let stretch = berth.retention.forget_runs(walk.after, RUNS, kept).await?;
+    let began_at = *walk.began_at.get_or_insert(stretch.now);
+    if stretch.next.is_some() {
+        walk.after = stretch.next;
+        return Ok(Done { next: Some(Duration::ZERO), trouble: Vec::new() });
+    }
+    if stretch.now.since(began_at) >= WALK_AGAIN_IN {
+        *walk = Walk::default();
+    }
+    Ok(Done::default())
+}
+
+/// Forgets idempotency records that count no more.
+///
+/// # Errors
+/// The database is away.
+pub async fn forget_keys(berth: &Berth) -> Result<Done, Error> {
+    let forgotten = berth.retention.forget_keys(KEYS).await?;
+    Ok(Done { next: (forgotten == u64::from(KEYS)).then_some(Duration::ZERO), trouble: Vec::new() })
 }

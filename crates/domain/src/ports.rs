@@ -11,6 +11,7 @@ mod logins;
 mod members;
 mod pauses;
 mod platform;
+mod retention;
 mod timer;
 
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ pub use logins::*;
 pub use members::*;
 pub use pauses::*;
 pub use platform::*;
+pub use retention::*;
 pub use timer::*;
 
 /// Makes ids; randomness and time are behind it.

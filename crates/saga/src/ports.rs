@@ -207,8 +207,8 @@ pub enum CommitAnswer {
 /// The engine's store. `C` is what a step may ask to have changed together with its outcome.
 #[async_trait]
 pub trait Runs<C>: Send + Sync + 'static {
-    /// Registers a worker under a fresh id.
-    async fn register(&self, worker: WorkerId, lease: Duration) -> Result<Time, StoreError>;
+    /// Registers a worker under a fresh id, and what it can execute.
+    async fn register(&self, worker: WorkerId, lease: Duration, known: &[DefinitionId]) -> Result<Time, StoreError>;
 
     /// Extends the lease, and tells which of the worker's runs have requests, and what is paused.
     async fn renew(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, StoreError>;
@@ -237,4 +237,8 @@ pub trait Runs<C>: Send + Sync + 'static {
 
     /// Live runs whose definition is not among `known`, by definition.
     async fn unknown(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError>;
+
+    /// Live runs whose definition no live worker knows, by definition. A worker of a version that does not say what it knows is
+    /// taken to know `known`.
+    async fn unclaimable(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError>;
 }

@@ -92,7 +92,7 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
         let options = &self.shared.options;
         loop {
             let (worker, sent) = (WorkerId(Uuid::now_v7()), Instant::now());
-            match self.shared.runs.register(worker, options.lease).await {
+            match self.shared.runs.register(worker, options.lease, &self.known()).await {
                 Ok(_) => {
                     self.name_unknown().await;
                     return Some(Lease::new(worker, sent, options));

@@ -52,7 +52,8 @@ pub(crate) async fn reword(tx: &mut Tx, Idempotency { key, answer }: &Idempotenc
     Ok(())
 }
 
-const KEPT: Duration = Duration::from_hours(24);
+/// How long a record counts.
+pub(crate) const KEPT: Duration = Duration::from_hours(24);
 
 /// Takes the key for this transaction: `None` if the mutation is to go on, else the whole answer.
 pub(crate) async fn enter<T>(tx: &mut Tx, idempotency: Option<&Idempotency>) -> Result<Option<Written<T>>, Error> {

@@ -21,6 +21,7 @@ mod pauses;
 mod platform;
 mod principals;
 mod provisioning_runs;
+mod retention;
 mod run_commits;
 mod runs;
 mod tuples;
@@ -88,6 +89,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         principals::STATEMENTS,
         provisioning_runs::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,
+        retention::STATEMENTS,
         run_commits::STATEMENTS,
         run_commits::rows::STATEMENTS,
         runs::STATEMENTS,

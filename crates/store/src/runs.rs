@@ -244,23 +244,32 @@ impl Store {
         if same { Ok(Some(provisioning_runs::journal(&mut tx, run).await?)) } else { Ok(None) }
     }
 
-    async fn unknown_definitions(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, Error> {
+    /// Live runs whose definition is not `known`, by definition.
+    async fn live_without(&self, known: impl Fn(&DefinitionId) -> bool) -> Result<Vec<(DefinitionId, u64)>, Error> {
         let mut tx = self.db.read().await?;
         let mut unknown = Vec::new();
         for row in tx.query(&LIVE_DEFINITIONS).fetch_all().await? {
             let definition = provisioning_runs::definition(&row)?;
-            if !known.contains(&definition) {
+            if !known(&definition) {
                 unknown.push((definition, row.count("runs")?));
             }
         }
         Ok(unknown)
     }
+
+    /// Workers stand in a table of their own, and are looked at after the runs: one that comes in between can claim them.
+    async fn unclaimable_runs(&self, own: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, Error> {
+        let mut live = self.live_without(|_| false).await?;
+        let known = self.known_to_workers().await?;
+        live.retain(|(id, _)| !known.digests.contains(&id.digest) && (known.is_all_said || !own.contains(id)));
+        Ok(live)
+    }
 }
 
 #[async_trait]
 impl Runs<Change> for Store {
-    async fn register(&self, worker: WorkerId, lease: Duration) -> Result<Time, StoreError> {
-        Ok(self.db.attempt(|| self.register_worker(worker, lease)).await?)
+    async fn register(&self, worker: WorkerId, lease: Duration, known: &[DefinitionId]) -> Result<Time, StoreError> {
+        Ok(self.db.attempt(|| self.register_worker(worker, lease, known)).await?)
     }
 
     async fn renew(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, StoreError> {
@@ -296,6 +305,10 @@ impl Runs<Change> for Store {
     }
 
     async fn unknown(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError> {
-        Ok(self.unknown_definitions(known).await?)
+        Ok(self.live_without(|id| known.contains(id)).await?)
+    }
+
+    async fn unclaimable(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError> {
+        Ok(self.unclaimable_runs(known).await?)
     }
 }

@@ -1,17 +1,19 @@
 //! Workers: registrations with leases. Their table stands alone; what a death means for runs is told to the runs' table in
 //! a transaction of its own, which can be repeated: a dead worker never lives again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use saga::ports::{Pause, Renewal};
-use saga::{RunId, Time, WorkerId};
+use saga::{DefinitionId, RunId, Time, WorkerId};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Store;
 use crate::db::{Columns, Error, Rank, Tx};
 
 crate::statements! {
-    REGISTER = shared("insert into workers (id, lease_until, registered_at, dead_at) values ($1, $2, $3, null)");
+    REGISTER = shared("insert into workers (id, lease_until, registered_at, dead_at, definitions) values ($1, $2, $3, null, $4)");
     KILL_ALL = shared("update workers set dead_at = $1 where dead_at is null");
     // Tells as well when the first of the others is dead; no row: this one is.
     RENEW = split(
@@ -35,6 +37,7 @@ crate::statements! {
          where dead_at is null and lease_until < cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1
          returning dead_at as now, 1 as buried",
     );
+    KNOW = shared("select definitions from workers where dead_at is null and lease_until >= $1");
     FORGET = shared("delete from workers where dead_at < $1");
     // What a renewal tells of other tables than its own.
     HEAR = split(
@@ -58,6 +61,16 @@ crate::statements! {
 /// stopped may even send one when it goes on. So the runs of all who died in this time are released again and again.
 const LATE_CLAIMS: Duration = Duration::from_hours(24);
 
+/// What the workers can execute that are alive now.
+pub(crate) struct Known {
+    pub digests: BTreeSet<String>,
+    pub is_all_said: bool,
+}
+
+fn digests(known: &[DefinitionId]) -> Value {
+    known.iter().map(|definition| definition.digest.as_str()).collect()
+}
+
 /// Frees the runs of these dead workers; they stay due.
 async fn release(tx: &mut Tx, dead: &[Uuid]) -> Result<u64, Error> {
     tx.locks(Rank::Run);
@@ -65,7 +78,7 @@ async fn release(tx: &mut Tx, dead: &[Uuid]) -> Result<u64, Error> {
 }
 
 impl Store {
-    pub(crate) async fn register_worker(&self, worker: WorkerId, lease: Duration) -> Result<Time, Error> {
+    pub(crate) async fn register_worker(&self, worker: WorkerId, lease: Duration, known: &[DefinitionId]) -> Result<Time, Error> {
         let mut tx = self.db.write().await?;
         let now = tx.now().await?;
         if self.db.is_sqlite() {
@@ -73,10 +86,24 @@ impl Store {
             tx.query(&KILL_ALL).bind(now).execute().await?;
         }
         tx.query(&FORGET).bind(now - LATE_CLAIMS).execute().await?;
-        tx.query(&REGISTER).bind(worker.0).bind(now + lease).bind(now).execute().await?;
+        tx.query(&REGISTER).bind(worker.0).bind(now + lease).bind(now).bind(digests(known)).execute().await?;
         tx.commit().await?;
         self.release_dead_since(Time::from_micros(0)).await?;
         Ok(now)
+    }
+
+    /// Digests that live workers have said they can execute; `is_all_said`: each of them has said so.
+    pub(crate) async fn known_to_workers(&self) -> Result<Known, Error> {
+        let mut tx = self.db.read().await?;
+        let now = tx.now().await?;
+        let mut known = Known { digests: BTreeSet::new(), is_all_said: true };
+        for row in tx.query(&KNOW).bind(now).fetch_all().await? {
+            match row.get::<Option<Value>>("definitions")? {
+                Some(said) => known.digests.extend(serde_json::from_value::<Vec<String>>(said).map_err(|e| Error::broken(e.to_string()))?),
+                None => known.is_all_said = false,
+            }
+        }
+        Ok(known)
     }
 
     pub(crate) async fn renew_worker(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, Error> {

@@ -66,6 +66,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
         runs: Arc::new(store.clone()),
         audit: Arc::new(store.clone()),
         exports: Arc::new(store.exports(config.export.concurrent as usize)),
+        retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),

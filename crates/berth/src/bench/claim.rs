@@ -102,7 +102,7 @@ impl Arguments {
     async fn measure(&self, place: &Place) -> Result<Report, Failure> {
         let queue = Queue { place, account: Uuid::new_v4(), definition: noop::definition(STEPS)?.id, worker: WorkerId(Uuid::now_v7()) };
         place.store.bench().account(queue.account, queue.creator()).await.map_err(refused)?;
-        place.store.register(queue.worker, LEASE).await.map_err(refused)?;
+        place.store.register(queue.worker, LEASE, std::slice::from_ref(&queue.definition)).await.map_err(refused)?;
         // For connections, caches and plans.
         queue.claim(self.claims.min(50), self.batch).await?;
         let mut empty = queue.claim(self.claims, self.batch).await?;

@@ -55,8 +55,8 @@ impl Runs<Change> for Tap {
         answers
     }
 
-    async fn register(&self, worker: WorkerId, lease: Duration) -> Result<Time, StoreError> {
-        self.runs().register(worker, lease).await
+    async fn register(&self, worker: WorkerId, lease: Duration, known: &[DefinitionId]) -> Result<Time, StoreError> {
+        self.runs().register(worker, lease, known).await
     }
 
     async fn renew(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, StoreError> {
@@ -89,5 +89,9 @@ impl Runs<Change> for Tap {
 
     async fn unknown(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError> {
         self.runs().unknown(known).await
+    }
+
+    async fn unclaimable(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError> {
+        self.runs().unclaimable(known).await
     }
 }

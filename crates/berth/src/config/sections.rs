@@ -110,6 +110,15 @@ section! {
 }
 
 section! {
+    /// What becomes of provisioning runs.
+    Runs in "runs" {
+        /// How long a run is kept after its end, with its journal and its requests; `0s`: for ever. Longer than a year, so that a yearly
+        /// review finds them. What is there needs its runs and keeps them; the audit log stays, with each journal's digest.
+        keep: Period = Period::days(400),
+    }
+}
+
+section! {
     /// The worker that executes provisioning runs.
     Worker in "worker" {
         /// How many runs are worked on at once.

@@ -5,21 +5,27 @@ use std::time::Duration;
 
 use domain::Berth;
 use domain::housekeeping::{
-    Done, apply_freezes_again, deliver_membership_changes, expire_freezes, forget_membership_changes, start_purges,
+    Done, Walk, apply_freezes_again, deliver_membership_changes, expire_freezes, forget_keys, forget_membership_changes, forget_runs,
+    start_purges,
 };
 use tokio_util::sync::CancellationToken;
 
 /// After this many attempts it is worth a person's look.
 const OLD: u32 = 5;
 
-pub async fn run(berth: Berth, poll: Duration, stop: CancellationToken) {
+/// `runs_kept`: how long runs are kept after their end; zero: for ever.
+pub async fn run(berth: Berth, poll: Duration, runs_kept: Duration, stop: CancellationToken) {
+    let mut walk = Walk::default();
     loop {
+        let runs = if runs_kept.is_zero() { Ok(Done::default()) } else { forget_runs(&berth, &mut walk, runs_kept).await };
         let duties = [
             ("expire freezes", expire_freezes(&berth).await),
             ("apply freezes again", apply_freezes_again(&berth).await),
             ("start purges", start_purges(&berth).await),
             ("deliver membership changes", deliver_membership_changes(&berth).await),
             ("forget membership changes", forget_membership_changes(&berth).await),
+            ("forget runs", runs),
+            ("forget idempotency keys", forget_keys(&berth).await),
         ];
         let mut rest = poll;
         for (duty, answer) in duties {

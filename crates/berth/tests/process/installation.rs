@@ -20,6 +20,8 @@ const DATABASE: &str = "house";
 pub struct Installation {
     pub cluster: Cluster,
     pub folder: tempfile::TempDir,
+    /// What is started.
+    pub binary: PathBuf,
     /// Settings of every process.
     environment: Vec<(String, String)>,
     started: u32,
@@ -38,7 +40,8 @@ impl Installation {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("issuer.key");
         let environment = vec![("BERTH_ISSUER__KEY_FILE".to_owned(), key.display().to_string())];
-        let mut installation = Self { cluster: cluster.await.unwrap(), folder, environment, started: 0 };
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_berth"));
+        let mut installation = Self { cluster: cluster.await.unwrap(), folder, binary, environment, started: 0 };
         let url = installation.cluster.url(APP, DATABASE);
         installation.set("BERTH_DATABASE__URL", &url);
         assert!(installation.says(&["generate-key", key.to_str().unwrap()], &[]).await.status.success());
@@ -81,7 +84,7 @@ impl Installation {
     }
 
     pub fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        let mut command = Command::new(&self.binary);
         command.args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").current_dir(self.folder.path()).kill_on_drop(true);
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).envs(environment.iter().copied());
         command

@@ -194,6 +194,7 @@ impl World {
             runs: self.clone(),
             audit: self.clone(),
             exports: self.clone(),
+            retention: Arc::new(Nothing),
             principals: self.clone(),
             pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     8 "0008_queue",
     9 "0009_processes",
     10 "0010_unfinished",
+    12 "0012_worker_sagas",
 ];
 
 /// What this binary is.

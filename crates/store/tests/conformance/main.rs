@@ -27,6 +27,7 @@ mod principals;
 mod purge;
 mod races;
 mod requests;
+mod retention;
 mod retries;
 mod roles;
 mod runs;

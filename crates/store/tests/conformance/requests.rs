@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::world::{LEASE, World, draft, ended, kept, released, step_started, user};
 
-fn new_request(account: Uuid, run: RunId, verb: Verb) -> NewRequest {
+pub fn new_request(account: Uuid, run: RunId, verb: Verb) -> NewRequest {
     NewRequest {
         id: within(account, Uuid::now_v7()),
         run,
@@ -26,7 +26,7 @@ fn new_request(account: Uuid, run: RunId, verb: Verb) -> NewRequest {
     }
 }
 
-async fn ask(world: &World, new: &NewRequest) -> Written<RequestAnswer> {
+pub async fn ask(world: &World, new: &NewRequest) -> Written<RequestAnswer> {
     ProvisioningRuns::request(&world.store, new.clone()).await.unwrap()
 }
 

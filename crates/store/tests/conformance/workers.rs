@@ -8,7 +8,11 @@ use saga::Runs;
 use saga::ports::{CommitAnswer, Renewal};
 use testkit::Backend::{self, Postgres, Sqlite};
 
-use crate::world::{LEASE, World, kept, step_started};
+use store::db::Statement;
+
+use crate::world::{LEASE, World, definition, kept, step_started};
+
+static SAY_NOTHING: Statement = Statement::shared("say nothing", "update workers set definitions = null");
 
 async fn renew(world: &World, worker: saga::WorkerId) -> Renewal {
     Runs::<Change>::renew(&world.store, worker, LEASE).await.unwrap()
@@ -127,4 +131,34 @@ async fn claims_at_once_share_the_runs_out(#[values(Sqlite, Postgres)] backend: 
     assert_eq!(claimed.len(), taken, "a run was claimed twice");
     claimed.extend(world.claim(worker).await.into_iter().map(|r| r.facts.run));
     assert_eq!(claimed.len(), 40);
+}
+
+#[rstest]
+#[tokio::test]
+async fn runs_that_no_live_worker_can_execute_are_counted(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    for slug in ["a", "b"] {
+        world.workspace(account, slug).await;
+    }
+    let known = [definition(1), definition(2)];
+    let unclaimable = async || Runs::<Change>::unclaimable(&world.store, &known).await.unwrap();
+    let all = vec![(definition(1), 2)];
+    assert_eq!(unclaimable().await, all, "there is no worker at all");
+    let other = saga::WorkerId(uuid::Uuid::now_v7());
+    Runs::<Change>::register(&world.store, other, LEASE, &[definition(2)]).await.unwrap();
+    assert_eq!(unclaimable().await, all, "whatever the process that asks knows itself");
+    let mut tx = world.test.db.write().await.unwrap();
+    tx.query(&SAY_NOTHING).execute().await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(unclaimable().await, [], "one that does not say is taken to know what the asker does");
+    Runs::<Change>::retire(&world.store, other).await.unwrap();
+    assert_eq!(unclaimable().await, all);
+    let worker = world.worker().await;
+    assert_eq!(unclaimable().await, []);
+    assert_eq!(Runs::<Change>::unknown(&world.store, &known[1..]).await.unwrap(), all, "of one process alone");
+    world.test.db.advance(LEASE + Duration::from_secs(1));
+    assert_eq!(unclaimable().await, all, "its lease has ended, whether or not anybody has buried it");
+    assert!(!matches!(renew(&world, worker).await, Renewal::Dead));
+    assert_eq!(unclaimable().await, []);
 }

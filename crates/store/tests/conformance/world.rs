@@ -85,7 +85,7 @@ impl World {
 
     pub async fn worker(&self) -> WorkerId {
         let worker = WorkerId(Uuid::now_v7());
-        Runs::<Change>::register(&self.store, worker, LEASE).await.unwrap();
+        Runs::<Change>::register(&self.store, worker, LEASE, &[definition(1)]).await.unwrap();
         worker
     }
 

@@ -79,8 +79,8 @@ fn unknown() -> CommitAnswer {
 
 #[async_trait]
 impl Runs<Change> for Watched {
-    async fn register(&self, worker: WorkerId, lease: Duration) -> Result<Time, StoreError> {
-        self.inner.register(worker, lease).await
+    async fn register(&self, worker: WorkerId, lease: Duration, known: &[DefinitionId]) -> Result<Time, StoreError> {
+        self.inner.register(worker, lease, known).await
     }
 
     async fn renew(&self, worker: WorkerId, lease: Duration) -> Result<Renewal, StoreError> {
@@ -142,5 +142,9 @@ impl Runs<Change> for Watched {
 
     async fn unknown(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError> {
         self.inner.unknown(known).await
+    }
+
+    async fn unclaimable(&self, known: &[DefinitionId]) -> Result<Vec<(DefinitionId, u64)>, StoreError> {
+        self.inner.unclaimable(known).await
     }
 }

@@ -159,6 +159,7 @@ impl Stage {
             runs: runs.clone(),
             audit: runs.clone(),
             exports: Arc::new(store.exports(1)),
+            retention: Arc::new(store.clone()),
             principals: runs.clone(),
             pauses: runs.clone(),
             health: runs,

@@ -1,8 +1,10 @@
 //! The outside where there is none: use cases ask for runs, and carry none out.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::ports::*;
-use saga::{CancellationToken, StoreError};
+use saga::{CancellationToken, RunId, StoreError};
 use uuid::Uuid;
 
 pub struct Nothing;
@@ -41,5 +43,16 @@ impl FreezeSets for Nothing {
 impl Tokens for Nothing {
     async fn set_frozen(&self, _: Uuid, _: bool, _: i64) -> Result<(), CallError> {
         panic!("no use case calls for tokens")
+    }
+}
+
+#[async_trait]
+impl Retention for Nothing {
+    async fn forget_runs(&self, _: Option<RunId>, _: u32, _: Duration) -> Result<Stretch, StoreError> {
+        panic!("no request forgets runs")
+    }
+
+    async fn forget_keys(&self, _: u32) -> Result<u64, StoreError> {
+        panic!("no request forgets keys")
     }
 }
