@@ -15,6 +15,7 @@ mod pooler;
 mod production;
 mod server;
 mod shutdown;
+mod storm;
 mod tokens;
 mod traces;
 mod walkthrough;
