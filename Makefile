@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: dev test bench generate tools fmt
+.PHONY: dev test bench storm generate tools fmt
 
 dev: cargo
 	$(CARGO) run --package berth -- dev
@@ -13,6 +13,9 @@ test: cargo
 
 bench: cargo
 	scripts/bench.sh
+
+storm: cargo
+	scripts/storm.sh
 
 generate: cargo
 	scripts/generate.sh

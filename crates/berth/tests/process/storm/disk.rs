@@ -35,5 +35,5 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
     fleet.load.end(lanes, patience(0)).await;
     let full = fleet.logged("is full; free some space");
     println!("{full} times a process has said that the disk is full");
-    fleet.assert_whole(patience(runs)).await;
+    fleet.assert_done(patience(runs)).await;
 }

@@ -42,7 +42,9 @@ async fn a_killed_worker_is_taken_over_and_what_a_paused_one_writes_afterwards_c
     fleet.start(Kind::Work).await;
     let quick = newest(&fleet).await;
     assert_ne!(quick, killed);
-    fleet.until(&format!("select count(*) > {RUNS} / 2 from provisioning_runs where epoch > 1 and owner <> '{killed}'"), "t", PATIENCE).await;
+    fleet
+        .until(&format!("select count(*) > {RUNS} / 2 from provisioning_runs where epoch > 1 and owner <> '{killed}'"), "t", PATIENCE)
+        .await;
     let paused = fleet.of(Kind::Work)[0];
     fleet.processes[paused].1.signal(Signal::STOP);
     let left: usize = fleet.asks("select count(*) from provisioning_runs where not terminal")[0].parse().unwrap();
@@ -57,7 +59,8 @@ async fn a_killed_worker_is_taken_over_and_what_a_paused_one_writes_afterwards_c
     assert_ne!(taker, quick);
     let taken = format!("select count(*) from provisioning_runs where not terminal and owner is distinct from '{taker}'");
     fleet.until(&taken, "0", PATIENCE).await;
-    let taking = fleet.processes.iter().position(|(_, p)| p.child.id() != fleet.processes[paused].1.child.id() && p.url.is_empty()).unwrap();
+    let taking =
+        fleet.processes.iter().position(|(_, p)| p.child.id() != fleet.processes[paused].1.child.id() && p.url.is_empty()).unwrap();
     fleet.processes[taking].1.signal(Signal::STOP);
     // What it has sent is carried out, or given up.
     fleet.until(AT_WORK, "0", PATIENCE).await;
@@ -78,7 +81,7 @@ async fn a_killed_worker_is_taken_over_and_what_a_paused_one_writes_afterwards_c
     let (_, process) = fleet.processes.remove(taking);
     assert!(process.stop().await.success());
     println!("{RUNS} runs taken over from a killed worker, {left} from a paused one, which dropped {dropped}");
-    fleet.assert_whole(patience(RUNS)).await;
+    fleet.assert_done(patience(RUNS)).await;
 }
 
 /// How many runs it has dropped because they are somebody else's.

@@ -88,5 +88,6 @@ async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_doub
     fleet.load.end(lanes, patience(0)).await;
     println!("seed {SEED}: {kills} kills ({starting} while starting), {pauses} pauses, {databases} kills of the database");
     assert!(databases == 2 && pauses > 0);
-    fleet.assert_whole(patience(wanted)).await;
+    let states = fleet.assert_whole(patience(wanted)).await;
+    assert!(states.contains_key("succeeded"), "{states:?}");
 }

@@ -26,11 +26,11 @@ pub struct Load {
     /// Workspace and run, by the name that was asked for.
     pub accepted: Mutex<BTreeMap<String, (String, String)>>,
     /// Answers 503.
-    pub refused: AtomicU32,
+    refused: AtomicU32,
     /// Requests without an answer.
-    pub lost: AtomicU32,
+    lost: AtomicU32,
     /// 202 for a request that had been sent before.
-    pub repeated: AtomicU32,
+    repeated: AtomicU32,
     news: Notify,
 }
 
@@ -68,6 +68,10 @@ impl Load {
 
     pub fn accepted(&self) -> usize {
         self.accepted.lock().unwrap().len()
+    }
+
+    pub fn repeated(&self) -> u32 {
+        self.repeated.load(Ordering::Relaxed)
     }
 
     pub fn refused(&self) -> u32 {

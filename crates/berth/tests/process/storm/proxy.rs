@@ -23,8 +23,8 @@ pub struct Proxy {
 struct State {
     socket: PathBuf,
     dice: Mutex<StdRng>,
-    /// Cuts in a thousand commits.
-    rate: AtomicU32,
+    /// Cuts in a thousand commits, and in a thousand statements that commit themselves.
+    rates: [AtomicU32; 2],
     /// Commits that went through and were not told of; those that did not go through; the same of statements that commit themselves.
     cut: [AtomicU32; 4],
 }
@@ -45,7 +45,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let dice = Mutex::new(StdRng::seed_from_u64(seed));
-        let state = Arc::new(State { socket, dice, rate: AtomicU32::new(0), cut: Default::default() });
+        let state = Arc::new(State { socket, dice, rates: Default::default(), cut: Default::default() });
         let accepting = tokio::spawn({
             let state = state.clone();
             async move {
@@ -58,8 +58,9 @@ impl Proxy {
         Self { port, state, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
-    pub fn cut_per_thousand(&self, rate: u32) {
-        self.state.rate.store(rate, Ordering::Relaxed);
+    /// So many of a thousand commits, and of a thousand statements that commit themselves.
+    pub fn cut_per_thousand(&self, rates: [u32; 2]) {
+        self.state.rates.iter().zip(rates).for_each(|(known, rate)| known.store(rate, Ordering::Relaxed));
     }
 
     /// Commits that went through and were not told of, those that did not go through, and the same of statements that commit
@@ -72,7 +73,7 @@ impl Proxy {
 impl State {
     fn fate(&self, alone: bool) -> Fate {
         let mut dice = self.dice.lock().unwrap();
-        if dice.random_range(0..1000) >= self.rate.load(Ordering::Relaxed) {
+        if dice.random_range(0..1000) >= self.rates[usize::from(alone)].load(Ordering::Relaxed) {
             return Fate::Passes;
         }
         let dropped = dice.random_bool(0.3);
