@@ -8,7 +8,7 @@ use crate::installation::{APP, Installation};
 const SEED: u64 = 8_812;
 /// Of a thousand commits, and of statements that commit themselves: of a worker, and of a process that serves, which makes few of
 /// them, each for many requests.
-const CUT: [[u32; 2]; 2] = [[250, 60], [300, 300]];
+const CUT: [[u32; 2]; 2] = [[150, 40], [300, 300]];
 const LANES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,13 +16,9 @@ const SERVERS: usize = 2;
 const WORKERS: usize = 3;
 const LANES: usize = 8;
 
-/// On the `local` backend, which fails, hangs and loses replies; back-offs and the timeouts of hanging calls are shorter.
-const TROUBLE: [(&str, &str); 4] = [
-    ("BERTH_DEV__BACKEND_FAIL_RATE", "0.05"),
-    ("BERTH_DEV__BACKEND_HANG_RATE", "0.01"),
-    ("BERTH_DEV__BACKEND_LOSE_REPLY_RATE", "0.05"),
-    ("BERTH_DEV__TIME_SCALE", "0.02"),
-];
+/// On the `local` backend, which fails and loses replies. Back-offs are shorter; deadlines are not so short that runs come to them.
+const TROUBLE: [(&str, &str); 3] =
+    [("BERTH_DEV__BACKEND_FAIL_RATE", "0.05"), ("BERTH_DEV__BACKEND_LOSE_REPLY_RATE", "0.05"), ("BERTH_DEV__TIME_SCALE", "0.2")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_double_nothing() {
@@ -89,5 +85,6 @@ async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_doub
     println!("seed {SEED}: {kills} kills ({starting} while starting), {pauses} pauses, {databases} kills of the database");
     assert!(databases == 2 && pauses > 0);
     let states = fleet.assert_whole(patience(wanted)).await;
-    assert!(states.contains_key("succeeded"), "{states:?}");
+    // A step that loses its worker often enough is given up.
+    assert!(states["succeeded"] > states.values().sum::<u32>() / 2, "{states:?}");
 }
