@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: dev test upgrade bench generate tools fmt
+.PHONY: dev test storm upgrade bench generate tools fmt
 
 dev: cargo
 	$(CARGO) run --package berth -- dev
@@ -16,6 +16,9 @@ upgrade: cargo
 
 bench: cargo
 	scripts/bench.sh
+
+storm: cargo
+	scripts/storm.sh
 
 generate: cargo
 	scripts/generate.sh

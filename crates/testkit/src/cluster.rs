@@ -21,7 +21,7 @@ bin=$1; folder=$2
 cd "$folder"
 finish() {
   [ -f bouncer.pid ] && kill -9 "$(cat bouncer.pid)" 2>/dev/null
-  "$bin/pg_ctl" -D data -m immediate -w stop >/dev/null 2>&1; cd /; rm -rf "$folder"
+  "$bin/pg_ctl" -D data -m immediate -w stop >/dev/null 2>&1; cd /; rm -rf "$folder" 2>/dev/null
 }
 trap finish EXIT
 while read -r line; do
@@ -40,6 +40,23 @@ const BOUNCER: &str = "/usr/sbin/pgbouncer";
 /// The owner of the cluster, a superuser.
 pub const SUPERUSER: &str = "berth";
 
+/// Ends all processes of the server at once, none of which may do anything more, and waits until they are gone. The first is
+/// stopped before its children are looked for, so that it makes no more of them. Where nobody waits for orphans, what is dead would
+/// count as alive: what names it is removed.
+const KILL: &str = r#"
+one=$(head -n 1 data/postmaster.pid) && kill -STOP "$one" && all=$one;
+for stat in /proc/[0-9]*/stat; do
+  read -r pid _ _ parent _ 2>/dev/null <"$stat" && [ "$parent" = "$one" ] && all="$pid $all";
+done;
+kill -9 $all;
+for pid in $all; do
+  for i in $(seq 600); do
+    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null); [ "${state:-Z}" = Z ] && break; sleep 0.05;
+  done;
+done;
+[ "${state:-Z}" = Z ] && rm data/postmaster.pid .s.PGSQL.*.lock
+"#;
+
 /// A running server, or one that is stopped for a while.
 pub struct Cluster {
     folder: PathBuf,
@@ -57,7 +74,17 @@ impl Cluster {
     /// If there is no PostgreSQL: no test is skipped for the want of one.
     #[must_use]
     pub fn start() -> Self {
-        Self::make(None)
+        Self::make(None, None)
+    }
+
+    /// As [`Cluster::start`]; its data is on a file system of its own that has so many MiB, WAL and all. It is seen by the server
+    /// only, and goes with it.
+    ///
+    /// # Panics
+    /// If no file system can be mounted: that takes root and `CAP_SYS_ADMIN`, and no test is skipped for the want of them.
+    #[must_use]
+    pub fn start_on_small_disk(mebibytes: u32) -> Self {
+        Self::make(None, Some(mebibytes))
     }
 
     /// As [`Cluster::start`]; and on `localhost`, with a certificate for that name only, which [`Cluster::authority`] signed.
@@ -68,18 +95,30 @@ impl Cluster {
     pub fn start_with_tls() -> Self {
         // Free as long as nobody else asks for one: the listener is gone before the server comes.
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
-        Self::make(Some(port))
+        Self::make(Some(port), None)
     }
 
-    fn make(tls: Option<u16>) -> Self {
+    fn make(tls: Option<u16>, disk: Option<u32>) -> Self {
         assert!(bin().join("initdb").exists(), "{}", missing());
         // Not in TMPDIR: `nobody` must reach it, and a socket's path may have 107 bytes.
         let folder = PathBuf::from(format!("/tmp/berth-cluster-{}", Uuid::now_v7().simple()));
         fs::create_dir(&folder).expect("/tmp is writable");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("the folder is ours");
-        let mut command = if rustix::process::geteuid().is_root() {
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(disk.is_none() || is_root, "a test of a full disk mounts a small one: run it as root");
+        let mut command = if is_root {
             chown(&folder, Some(NOBODY), Some(NOBODY)).expect("root may give a folder away");
-            let mut command = Command::new("setpriv");
+            let mut command = if let Some(mebibytes) = disk {
+                let mount = format!(
+                    "mkdir data && mount -t tmpfs -o size={mebibytes}m,mode=0700,uid={NOBODY},gid={NOBODY} tmpfs data || \
+                     {{ echo 'no file system can be mounted here: a test of a full disk needs CAP_SYS_ADMIN'; exit 1; }}; exec \"$@\""
+                );
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", &mount, "sh", "setpriv"]);
+                command
+            } else {
+                Command::new("setpriv")
+            };
             command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh"]);
             command
         } else {
@@ -90,7 +129,7 @@ impl Cluster {
             .arg(bin())
             .arg(&folder)
             .env("HOME", &folder)
-            .current_dir("/")
+            .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -149,9 +188,50 @@ impl Cluster {
         self.tell("\"$bin/pg_ctl\" -D data -m immediate -w stop");
     }
 
+    /// Ends every process of the server by SIGKILL.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill(&mut self) {
+        self.tell(&KILL.replace('\n', " "));
+    }
+
+    /// Leaves so many KiB of a small disk, or less where the server is faster.
+    ///
+    /// # Panics
+    /// If less is left already.
+    pub fn fill_disk(&mut self, leaving: u32) {
+        self.tell(&format!(
+            "left=$(df -k --output=avail data | tail -n 1) && [ \"$left\" -gt {leaving} ] && \
+             {{ dd if=/dev/zero of=data/ballast bs=1024 count=$((left - {leaving})) status=none 2>/dev/null; true; }}"
+        ));
+    }
+
+    /// Makes room on a small disk again, and starts the server if the want of it has ended it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn free_disk(&mut self) {
+        self.tell("rm data/ballast");
+        // One that is ending by itself has ended before another is started.
+        let ready = "\"$bin/pg_isready\" -q -h \"$folder\"";
+        self.tell(&format!("for i in $(seq 600); do {ready} && exit 0; [ -e data/postmaster.pid ] || exit 0; sleep 0.05; done; exit 1"));
+        self.tell(&format!("{ready} || {}", self.start_line()));
+    }
+
+    /// The socket that it listens on.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.port()))
+    }
+
     /// # Panics
     /// If it runs, or cannot.
     pub fn start_again(&mut self) {
+        self.tell(&self.start_line());
+    }
+
+    fn start_line(&self) -> String {
         let tls = self.tls.map_or_else(
             || "-c listen_addresses=''".to_owned(),
             |port| {
@@ -161,9 +241,9 @@ impl Cluster {
                 )
             },
         );
-        self.tell(&format!(
-            "\"$bin/pg_ctl\" -D data -l log -w -t 60 start -o \"-k '$folder' {tls} -c fsync=off -c max_connections=100 -c timezone=UTC -c shared_buffers=32MB\""
-        ));
+        format!(
+            "\"$bin/pg_ctl\" -D data -l log -w -t 60 start -o \"-k '$folder' {tls} -c max_connections=200 -c timezone=UTC -c shared_buffers=32MB\""
+        )
     }
 
     fn port(&self) -> u16 {
@@ -232,5 +312,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.told.take());
         let _ = self.shell.wait();
+        // The shell cannot remove what a file system was mounted on.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

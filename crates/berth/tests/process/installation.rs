@@ -30,8 +30,12 @@ pub struct Installation {
 impl Installation {
     /// Roles and an empty database.
     pub async fn empty() -> Self {
+        Self::empty_on(Cluster::start).await
+    }
+
+    async fn empty_on(start: impl FnOnce() -> Cluster + Send + 'static) -> Self {
         let cluster = tokio::task::spawn_blocking(|| {
-            let cluster = Cluster::start();
+            let cluster = start();
             let make = format!("create role {OWNER} login; create role {APP} login");
             cluster.psql(SUPERUSER, "postgres", &make).unwrap();
             cluster.psql(SUPERUSER, "postgres", &format!("create database {DATABASE} owner {OWNER}")).unwrap();
@@ -50,7 +54,12 @@ impl Installation {
 
     /// Migrated, and with its first operator.
     pub async fn begun() -> Self {
-        let installation = Self::empty().await;
+        Self::begun_on(Cluster::start).await
+    }
+
+    /// As [`Installation::begun`], on this cluster.
+    pub async fn begun_on(start: impl FnOnce() -> Cluster + Send + 'static) -> Self {
+        let installation = Self::empty_on(start).await;
         let migrated = installation.migrate(&["--runtime-role", APP]).await;
         assert!(migrated.status.success(), "{}", text(&migrated.stderr));
         let begun = installation.says(&["bootstrap", "--operator", "ann"], &[]).await;
@@ -110,21 +119,26 @@ impl Installation {
 
     /// A process that says that it is there. One that serves is talked to as the operator.
     async fn start(&mut self, arguments: &[&str]) -> Server {
+        self.try_start(arguments, &[]).await.unwrap_or_else(|log| panic!("it ended:\n{log}"))
+    }
+
+    /// As a process of [`Installation::serve`] or [`Installation::work`], with settings of its own; or what it logged, if it ended.
+    pub async fn try_start(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Server, String> {
         self.started += 1;
         let log = self.folder.path().join(format!("{}-{}.log", arguments[0], self.started));
-        let mut command = self.command(arguments, &[]);
+        let mut command = self.command(arguments, environment);
         let data = self.data();
         command.args(["--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(data);
         command.stdout(Stdio::piped()).stderr(Stdio::from(std::fs::File::create(&log).unwrap()));
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let printed = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it is there in time").unwrap();
-        let printed = printed.unwrap_or_else(|| panic!("it ended:\n{}", std::fs::read_to_string(&log).unwrap()));
+        let Some(printed) = printed else { return Err(std::fs::read_to_string(&log).unwrap()) };
         let after = |words: &str| printed.split(words).nth(1).map(|rest| rest.split([' ', ')']).next().unwrap().to_owned());
         let admin = after("readiness on ").expect("an admin listener");
         let url = after("serves on ").unwrap_or_default();
         let client = Client::builder().no_proxy().build().unwrap();
-        Server { child, url, admin, token: String::new(), account: String::new(), printed, log, client }
+        Ok(Server { child, url, admin, token: String::new(), account: String::new(), printed, log, client })
     }
 
     pub async fn serve(&mut self, arguments: &[&str]) -> Server {

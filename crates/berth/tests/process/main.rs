@@ -16,6 +16,7 @@ mod production;
 mod server;
 mod shutdown;
 mod spicedb;
+mod storm;
 mod tokens;
 mod traces;
 mod walkthrough;

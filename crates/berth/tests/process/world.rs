@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Folders on the backend by their name, and whether they let anybody in; anything that is neither such a folder nor a seal fails.
-    fn objects(&self) -> BTreeMap<String, bool> {
+    pub fn objects(&self) -> BTreeMap<String, bool> {
         let mut found = BTreeMap::new();
         for region in std::fs::read_dir(self.dir.join("backends")).unwrap() {
             let region = region.unwrap();
