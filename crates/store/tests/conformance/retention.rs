@@ -1,5 +1,7 @@
 //! What is forgotten in time, and what a run must be kept for.
 
+#![expect(clippy::unchecked_time_subtraction, reason = "constants, the longer one first")]
+
 use std::time::Duration;
 
 use domain::change::{Change, Subject};

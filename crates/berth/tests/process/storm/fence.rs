@@ -57,8 +57,8 @@ async fn a_killed_worker_is_taken_over_and_what_a_paused_one_writes_afterwards_c
     fleet.start(Kind::Work).await;
     let taker = newest(&fleet).await;
     assert_ne!(taker, quick);
-    let taken = format!("select count(*) from provisioning_runs where not terminal and owner is distinct from '{taker}'");
-    fleet.until(&taken, "0", PATIENCE).await;
+    let elsewhere = format!("select count(*) from provisioning_runs where not terminal and owner is distinct from '{taker}'");
+    fleet.until(&elsewhere, "0", PATIENCE).await;
     let taking =
         fleet.processes.iter().position(|(_, p)| p.child.id() != fleet.processes[paused].1.child.id() && p.url.is_empty()).unwrap();
     fleet.processes[taking].1.signal(Signal::STOP);

@@ -34,10 +34,10 @@ async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_doub
     let mut dice = StdRng::seed_from_u64(SEED);
     let (mut kills, mut starting, mut pauses, mut databases) = (0, 0, 0, 0);
     // By process id, and when it goes on.
-    let mut paused: Vec<(u32, Instant)> = Vec::new();
+    let mut stopped: Vec<(u32, Instant)> = Vec::new();
     while kills < size.kills {
         tokio::time::sleep(Duration::from_millis(dice.random_range(0..250))).await;
-        paused.retain(|(pid, until)| {
+        stopped.retain(|(pid, until)| {
             let at = fleet.processes.iter().find(|(_, p)| p.child.id() == Some(*pid));
             let over = *until <= Instant::now();
             if let (Some((_, process)), true) = (at, over) {
@@ -52,7 +52,7 @@ async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_doub
             let process = &fleet.processes[at].1;
             process.signal(Signal::STOP);
             // Some longer than a lease, some not.
-            paused.push((process.child.id().unwrap(), Instant::now() + Duration::from_millis(dice.random_range(100..4000))));
+            stopped.push((process.child.id().unwrap(), Instant::now() + Duration::from_millis(dice.random_range(100..4000))));
             pauses += 1;
             continue;
         }
@@ -73,7 +73,7 @@ async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_doub
         }
         fleet.start(kind).await;
     }
-    for (pid, _) in paused {
+    for (pid, _) in stopped {
         if let Some((_, process)) = fleet.processes.iter().find(|(_, p)| p.child.id() == Some(pid)) {
             process.signal(Signal::CONT);
         }
