@@ -130,7 +130,7 @@ impl Installation {
             runs: port.clone(),
             audit: port.clone(),
             exports: Arc::new(port.exports(1)),
-            retention: Arc::new(port.clone()),
+            retention: port.clone(),
             principals: port.clone(),
             pauses: port.clone(),
             health: port,

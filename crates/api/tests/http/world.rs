@@ -139,7 +139,7 @@ impl World {
             runs: store.clone(),
             audit: store.clone(),
             exports: Arc::new(store.exports(wish.exports)),
-            retention: Arc::new(store.clone()),
+            retention: store.clone(),
             principals: store.clone(),
             pauses: store.clone(),
             health: store,

@@ -22,13 +22,13 @@ async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
         fleet.load.allow(runs / 3);
         let wanted = runs / 3 * (round + 1);
         fleet.load.until("load", patience(runs), |load| load.accepted() >= wanted).await;
-        fleet.cluster(|cluster| cluster.fill_disk(left)).await;
+        fleet.cluster(|cluster| cluster.fill_disk(left));
         // So many that the disk is full before they are accepted.
         let refused = fleet.load.refused();
         fleet.load.allow(1000);
         fleet.load.until("a refusal", patience(runs), |load| load.refused() > refused + 3).await;
         fleet.load.withdraw();
-        fleet.cluster(testkit::Cluster::free_disk).await;
+        fleet.cluster(testkit::Cluster::free_disk);
     }
     fleet.load.allow(runs / 3);
     fleet.load.until("load", patience(runs), |load| load.accepted() >= runs).await;

@@ -112,7 +112,7 @@ impl Fleet {
     }
 
     /// Something is done to the cluster, which blocks.
-    pub async fn cluster(&mut self, what: impl FnOnce(&mut testkit::Cluster) + Send) {
+    pub fn cluster(&mut self, what: impl FnOnce(&mut testkit::Cluster) + Send) {
         tokio::task::block_in_place(|| what(&mut self.installation.cluster));
     }
 

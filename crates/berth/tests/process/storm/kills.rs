@@ -59,9 +59,9 @@ async fn processes_killed_and_paused_and_a_database_killed_lose_nothing_and_doub
         // A third of the way, and two thirds.
         if kills * 3 / size.kills > databases {
             databases += 1;
-            fleet.cluster(testkit::Cluster::kill).await;
+            fleet.cluster(testkit::Cluster::kill);
             tokio::time::sleep(Duration::from_millis(dice.random_range(0..1500))).await;
-            fleet.cluster(testkit::Cluster::start_again).await;
+            fleet.cluster(testkit::Cluster::start_again);
         }
         fleet.load.allow(size.runs / size.kills);
         fleet.kill(at).await;
