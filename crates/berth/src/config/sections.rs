@@ -123,6 +123,9 @@ section! {
     Worker in "worker" {
         /// How many runs are worked on at once.
         concurrency: u32 = 32,
+        /// How many runs of one account are worked on at once, so that one account's many leave room for others'. Not set: as many as
+        /// there is room for. Runs that carry freezes to logins do not count.
+        per_account: Option<u32> = None,
         /// How long a worker's claims stand without a renewal.
         lease: Period = Period::seconds(10),
         /// How often the claims are renewed.

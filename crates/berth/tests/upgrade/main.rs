@@ -158,6 +158,7 @@ async fn stopped(fleet: &Fleet, processes: Vec<Server>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn versions_follow_each_other_and_go_back_while_runs_are_in_flight() {
+    #[expect(clippy::disallowed_methods, reason = "`make upgrade` tells the test, as it does not tell Berth")]
     let old = std::env::var_os("BERTH_UPGRADE_FROM").expect("the old binary: `make upgrade` builds it and names it in BERTH_UPGRADE_FROM");
     let mut installation = Installation::empty().await;
     for (name, value) in

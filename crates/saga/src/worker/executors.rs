@@ -96,3 +96,26 @@ impl Executors {
         ended.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn at_work(runs: &[(&str, usize)]) -> Executors {
+        Executors { at_work: runs.iter().map(|(scope, runs)| ((*scope).to_owned(), *runs)).collect(), ..Executors::default() }
+    }
+
+    #[test]
+    fn a_claim_brings_no_scope_over_its_limit_even_if_all_it_brings_is_of_one() {
+        let options = Options { concurrency: 10, limits: BTreeMap::from([("account".to_owned(), 3)]), ..Options::default() };
+        assert_eq!(at_work(&[]).room(&options), 3, "of an account that it has no run of it may bring three");
+        let one_left = at_work(&[("account:a", 2), ("account:b", 1)]);
+        assert_eq!((one_left.room(&options), one_left.saturated(&options)), (1, vec![]));
+        let full = at_work(&[("account:a", 3), ("account:b", 1)]);
+        assert_eq!((full.room(&options), full.saturated(&options)), (2, vec!["account:a".to_owned()]));
+        let unlimited = Options { concurrency: 10, ..Options::default() };
+        assert_eq!(at_work(&[]).room(&unlimited), 10);
+    }
+}

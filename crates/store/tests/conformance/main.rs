@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod audit_search;
+mod claims;
 mod compatibility;
 mod connections;
 mod database;
