@@ -86,6 +86,9 @@ impl Store {
                 return batch.iter().map(|_| CommitAnswer::Failed(error.clone())).collect();
             }
         };
+        if settled.is_empty() {
+            return self.commit_long(batch).await;
+        }
         let told = |at: usize| settled.get(&batch[at].run.0).filter(|_| swift.contains(&at)).copied();
         let left: Vec<usize> = (0..batch.len()).filter(|at| told(*at).is_none()).collect();
         let rest: Vec<Commit<Change>> = left.iter().map(|at| batch[*at].clone()).collect();
