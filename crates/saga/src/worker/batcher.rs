@@ -34,27 +34,30 @@ impl<C: Send + 'static> Batcher<C> {
     pub async fn commit(&self, commit: Commit<C>) -> CommitAnswer {
         let (answer, mut answered) = oneshot::channel();
         self.lock().push(Queued { commit, answer });
-        let place = tokio::select! {
-            biased;
-            told = &mut answered => return told.unwrap_or_else(|_| gone()),
-            place = self.places.acquire() => place,
-        };
-        // Ours may have been taken along while the place was waited for.
-        let mut taken: Vec<Queued<C>> = {
-            let mut queue = self.lock();
-            let many = queue.len().min(LARGEST);
-            queue.drain(..many).collect()
-        };
-        if !taken.is_empty() {
-            let (commits, answers): (Vec<_>, Vec<_>) = taken.drain(..).map(|q| (q.commit, q.answer)).unzip();
+        loop {
+            let place = tokio::select! {
+                biased;
+                told = &mut answered => return told.unwrap_or_else(|_| gone()),
+                place = self.places.acquire() => place,
+            };
+            let taken: Vec<Queued<C>> = {
+                let mut queue = self.lock();
+                let many = queue.len().min(LARGEST);
+                queue.drain(..many).collect()
+            };
+            if taken.is_empty() {
+                // Ours was taken along while the place was waited for.
+                drop(place);
+                return answered.await.unwrap_or_else(|_| gone());
+            }
+            let (commits, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|q| (q.commit, q.answer)).unzip();
             let mut told = self.runs.commit(commits).await.into_iter();
             for answer in answers {
                 // Nobody listens where the executor was dropped.
                 let _ = answer.send(told.next().unwrap_or_else(gone));
             }
+            // Where more were queued than fit, ours may wait yet, and nobody else may come for it.
         }
-        drop(place);
-        answered.await.unwrap_or_else(|_| gone())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Queued<C>>> {
