@@ -13,6 +13,7 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
+use crate::tokens::Rejection;
 
 /// Characters of a user agent that are kept for the audit log.
 const USER_AGENT_MAX: usize = 256;
@@ -29,7 +30,7 @@ impl FromRequestParts<State> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        let claims = state.authenticator.authenticate(token).map_err(|e| invalid_token(&e.to_string()))?;
+        let claims = state.authenticator.authenticate(token).await.map_err(rejected)?;
         let extensions = &parts.extensions;
         let mut caller = Caller {
             principal: claims.principal,
@@ -63,8 +64,8 @@ impl Token {
     }
 
     /// How long it is still valid; `None` if it is not.
-    pub fn valid_for(&self, state: &State) -> Option<Duration> {
-        state.authenticator.authenticate(&self.0).ok().map(|claims| claims.valid_for)
+    pub async fn valid_for(&self, state: &State) -> Option<Duration> {
+        state.authenticator.authenticate(&self.0).await.ok().map(|claims| claims.valid_for)
     }
 }
 
@@ -115,6 +116,16 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
         _ => Err(invalid_token("the Authorization header is not `Bearer TOKEN`")),
+    }
+}
+
+fn rejected(rejection: Rejection) -> Problem {
+    match rejection {
+        Rejection::Refused(reason) => invalid_token(&reason.to_string()),
+        Rejection::Unavailable(cause) => {
+            tracing::warn!(%cause, "a token could not be checked");
+            Problem::of(Code::Unavailable)
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
 pub use streams::{Pace, Streams};
-pub use tokens::{Authenticator, Claims, Clock, Issuer, TokenError};
+pub use tokens::{Authenticator, Claims, Clock, Issuer, Rejection, TokenError};
 pub use watch::Watch;
 
 /// What the handlers work with.

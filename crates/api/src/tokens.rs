@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use domain::{Principal, PrincipalKind};
@@ -61,11 +62,22 @@ pub enum TokenError {
     Subject,
 }
 
+/// Why a request with a token goes no further.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error(transparent)]
+    Refused(#[from] TokenError),
+    /// What is needed to tell cannot be had now; never read as a refusal.
+    #[error("the token cannot be checked now: {0}")]
+    Unavailable(String),
+}
+
 /// Tells from a token who sends it.
+#[async_trait]
 pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
-    /// Why the token is not accepted.
-    fn authenticate(&self, token: &str) -> Result<Claims, TokenError>;
+    /// Why the token is not accepted, or that nobody can tell now.
+    async fn authenticate(&self, token: &str) -> Result<Claims, Rejection>;
 }
 
 /// The key cannot be made or read.
@@ -164,8 +176,19 @@ fn seconds(time: Time) -> i64 {
     time.micros().div_euclid(1_000_000)
 }
 
+#[async_trait]
 impl Authenticator for Issuer {
-    fn authenticate(&self, token: &str) -> Result<Claims, TokenError> {
+    async fn authenticate(&self, token: &str) -> Result<Claims, Rejection> {
+        Ok(self.verify(token)?)
+    }
+}
+
+impl Issuer {
+    /// Checks a token, with nothing but the key.
+    ///
+    /// # Errors
+    /// Why the token is not accepted.
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > LENGTH_MAX {
             return Err(TokenError::TooLong);
         }

@@ -72,7 +72,7 @@ pub async fn events(
     if after == Some(last) && view.detail.run.ending.is_some() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let valid_for = token.valid_for(&state).unwrap_or_default();
+    let valid_for = token.valid_for(&state).await.unwrap_or_default();
     let Some(place) = state.streams.enter() else {
         return Err(Problem::of(Code::TooManyStreams).retry_after(RETRY_AFTER_SECONDS));
     };

@@ -54,39 +54,39 @@ fn a_signed_token_names_its_principal_until_it_expires() {
     let f = fixture();
     for kind in [PrincipalKind::User, PrincipalKind::ServiceAccount] {
         let principal = Principal { kind, id: Uuid::from_u128(9) };
-        let claims = f.issuer.authenticate(&f.issuer.sign(principal, Uuid::from_u128(5), HOUR).unwrap()).unwrap();
+        let claims = f.issuer.verify(&f.issuer.sign(principal, Uuid::from_u128(5), HOUR).unwrap()).unwrap();
         assert_eq!((claims.principal, claims.token_id), (principal, Some(Uuid::from_u128(5).to_string())));
         assert_eq!(claims.expires_at, Time::from_micros(1_800_003_600_000_000));
     }
     let token = f.issuer.sign(f.user, Uuid::nil(), HOUR).unwrap();
     f.now.fetch_add(3_604_000_000, Ordering::SeqCst);
-    assert!(f.issuer.authenticate(&token).is_ok(), "within the leeway");
+    assert!(f.issuer.verify(&token).is_ok(), "within the leeway");
     f.now.fetch_add(2_000_000, Ordering::SeqCst);
-    assert_eq!(f.issuer.authenticate(&token), Err(TokenError::Expired));
+    assert_eq!(f.issuer.verify(&token), Err(TokenError::Expired));
 }
 
 #[test]
 fn a_token_of_another_key_issuer_or_audience_is_refused() {
     let f = fixture();
     let stranger = Issuer::new(&Issuer::generate_key().unwrap(), "https://berth.test", clock(&f.now)).unwrap();
-    assert_eq!(f.issuer.authenticate(&stranger.sign(f.user, Uuid::nil(), HOUR).unwrap()), Err(TokenError::Signature));
-    assert_eq!(f.issuer.authenticate(&f.with("aud", "other")), Err(TokenError::Audience));
-    assert_eq!(f.issuer.authenticate(&f.with("aud", json!(["other"]))), Err(TokenError::Audience));
-    assert!(f.issuer.authenticate(&f.with("aud", json!(["other", "berth"]))).is_ok());
-    assert_eq!(f.issuer.authenticate(&f.with("iss", "https://evil.test")), Err(TokenError::Issuer));
-    assert_eq!(f.issuer.authenticate(&f.with("nbf", 1_800_000_060)), Err(TokenError::NotYet));
+    assert_eq!(f.issuer.verify(&stranger.sign(f.user, Uuid::nil(), HOUR).unwrap()), Err(TokenError::Signature));
+    assert_eq!(f.issuer.verify(&f.with("aud", "other")), Err(TokenError::Audience));
+    assert_eq!(f.issuer.verify(&f.with("aud", json!(["other"]))), Err(TokenError::Audience));
+    assert!(f.issuer.verify(&f.with("aud", json!(["other", "berth"]))).is_ok());
+    assert_eq!(f.issuer.verify(&f.with("iss", "https://evil.test")), Err(TokenError::Issuer));
+    assert_eq!(f.issuer.verify(&f.with("nbf", 1_800_000_060)), Err(TokenError::NotYet));
 }
 
 #[test]
 fn a_token_that_lacks_a_claim_is_refused() {
     let f = fixture();
     for claim in ["exp", "iss", "aud", "sub"] {
-        assert!(f.issuer.authenticate(&f.without(claim)).is_err(), "{claim} may not be missing");
+        assert!(f.issuer.verify(&f.without(claim)).is_err(), "{claim} may not be missing");
     }
     for subject in ["", "user", "user:", "user:7", "robot:00000000-0000-0000-0000-000000000007"] {
-        assert_eq!(f.issuer.authenticate(&f.with("sub", subject)), Err(TokenError::Subject), "{subject:?}");
+        assert_eq!(f.issuer.verify(&f.with("sub", subject)), Err(TokenError::Subject), "{subject:?}");
     }
-    assert_eq!(f.issuer.authenticate(&f.with("exp", "tomorrow")), Err(TokenError::Malformed));
+    assert_eq!(f.issuer.verify(&f.with("exp", "tomorrow")), Err(TokenError::Malformed));
 }
 
 /// The classic forgeries: no signature at all, and an HMAC keyed with the public key.
@@ -95,19 +95,19 @@ fn alg_none_and_hs256_are_refused() {
     let f = fixture();
     let part = |v: &Value| URL_SAFE_NO_PAD.encode(v.to_string());
     let none = format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(&f.claims()));
-    assert!(f.issuer.authenticate(&none).is_err());
+    assert!(f.issuer.verify(&none).is_err());
     let public = Ed25519KeyPair::from_pkcs8(&f.key).unwrap().public_key().as_ref().to_vec();
     let hs256 = encode(&Header::new(Algorithm::HS256), &f.claims(), &EncodingKey::from_secret(&public)).unwrap();
-    assert_eq!(f.issuer.authenticate(&hs256), Err(TokenError::Algorithm));
+    assert_eq!(f.issuer.verify(&hs256), Err(TokenError::Algorithm));
 }
 
 #[test]
 fn nonsense_is_refused_without_a_panic() {
     let f = fixture();
     for token in ["", ".", "..", "a.b.c", "é.é.é", "eyJhbGciOiJFZERTQSJ9.e30."] {
-        assert!(f.issuer.authenticate(token).is_err(), "{token:?}");
+        assert!(f.issuer.verify(token).is_err(), "{token:?}");
     }
-    assert_eq!(f.issuer.authenticate(&"x".repeat(1_000_000)), Err(TokenError::TooLong));
+    assert_eq!(f.issuer.verify(&"x".repeat(1_000_000)), Err(TokenError::TooLong));
 }
 
 #[test]

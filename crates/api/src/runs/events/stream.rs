@@ -184,7 +184,7 @@ impl Stream {
     async fn may_go_on(&mut self) -> bool {
         self.check_at = Instant::now() + self.state.streams.pace.recheck;
         let Some(run) = &self.run else { return false };
-        self.token.valid_for(&self.state).is_some() && domain::runs::still_seen(&self.state.berth, &self.caller, run).await.is_ok()
+        self.token.valid_for(&self.state).await.is_some() && domain::runs::still_seen(&self.state.berth, &self.caller, run).await.is_ok()
     }
 }
 
