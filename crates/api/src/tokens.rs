@@ -2,6 +2,8 @@
 //!
 //! A token is a secret: none is ever logged, and none appears in a `Debug` output.
 
+mod remembered;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use saga::Time;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use remembered::Remembered;
 
 /// The audience of every token for this API.
 pub const AUDIENCE: &str = "berth";
@@ -92,6 +96,7 @@ pub struct Issuer {
     decoding: DecodingKey,
     validation: Validation,
     clock: Clock,
+    remembered: Remembered,
 }
 
 impl fmt::Debug for Issuer {
@@ -100,7 +105,7 @@ impl fmt::Debug for Issuer {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Payload {
     iss: String,
     aud: Audience,
@@ -114,7 +119,7 @@ struct Payload {
     jti: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Audience {
     One(String),
@@ -150,6 +155,7 @@ impl Issuer {
             decoding: DecodingKey::from_ed_der(pair.public_key().as_ref()),
             validation,
             clock,
+            remembered: Remembered::default(),
         })
     }
 
@@ -192,7 +198,8 @@ impl Issuer {
         if token.len() > LENGTH_MAX {
             return Err(TokenError::TooLong);
         }
-        let payload = decode::<Payload>(token, &self.decoding, &self.validation).map_err(|e| refusal(e.kind()))?.claims;
+        let decoded = || decode::<Payload>(token, &self.decoding, &self.validation).map(|d| d.claims).map_err(|e| refusal(e.kind()));
+        let payload = self.remembered.or_verify(token, decoded)?;
         let now = (self.clock)();
         if payload.exp <= seconds(now - LEEWAY) {
             return Err(TokenError::Expired);

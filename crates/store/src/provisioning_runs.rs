@@ -248,6 +248,11 @@ impl From<Told> for Record {
 }
 
 impl Store {
+    async fn run_row(&self, id: RunId) -> Result<Option<ProvisioningRun>, Error> {
+        let row = self.db.ask(&GET).bind(bucket(id.0)).bind(id.0).fetch_optional().await?;
+        row.as_ref().map(run).transpose()
+    }
+
     async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
         let Some(row) = self.db.ask(&DETAIL).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
         let journal = row.json::<Vec<Told>>("journal")?.into_iter().map(Record::from).collect();
@@ -329,6 +334,10 @@ impl Store {
 impl ProvisioningRuns for Store {
     async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
         Ok(self.run_detail(id).await?)
+    }
+
+    async fn row(&self, id: RunId) -> Result<Option<ProvisioningRun>, StoreError> {
+        Ok(self.run_row(id).await?)
     }
 
     async fn list(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, StoreError> {

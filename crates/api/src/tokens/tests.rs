@@ -77,6 +77,18 @@ fn a_token_of_another_key_issuer_or_audience_is_refused() {
     assert_eq!(f.issuer.verify(&f.with("nbf", 1_800_000_060)), Err(TokenError::NotYet));
 }
 
+/// What is remembered of a token lets no other one in that says the same.
+#[test]
+fn a_remembered_token_vouches_for_no_other() {
+    let f = fixture();
+    let token = f.signed(&f.claims());
+    assert_eq!(f.issuer.verify(&token).unwrap(), f.issuer.verify(&token).unwrap());
+    let (says, signature) = token.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let forged = format!("{says}.{other}{}", &signature[1..]);
+    assert_eq!(f.issuer.verify(&forged), Err(TokenError::Signature));
+}
+
 #[test]
 fn a_token_that_lacks_a_claim_is_refused() {
     let f = fixture();
