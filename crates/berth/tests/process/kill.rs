@@ -10,12 +10,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::server::{PATIENCE, Server, command, environment_file};
 use crate::world::World;
 
 const KILLS: u32 = 100;
 const SEED: u64 = 77_411;
+/// A server is killed after fewer answers than these, while it works on the next ones.
+const ANSWERS: u32 = 40;
 /// So that no run is refused for its account's quota.
 const QUOTA: (&str, &str) = ("BERTH_ACCOUNTS__WORKSPACES_MAX", "1000000");
 
@@ -49,7 +52,8 @@ async fn change(client: &Client, env: &BTreeMap<String, String>, workspace: &str
 }
 
 /// Asks for one workspace after the other, and changes what is there, until the server is gone.
-async fn ask(dir: &Path, round: u32, lane: u32, accepted: Accepted, changed: Changed) {
+/// Each answer adds to `answers`.
+async fn ask(dir: &Path, round: u32, lane: u32, accepted: Accepted, changed: Changed, answers: Arc<Semaphore>) {
     let mut dice = StdRng::seed_from_u64(u64::from(round) << 8 | u64::from(lane));
     let env: BTreeMap<String, String> = environment_file(dir).into_iter().collect();
     let client = Client::builder().no_proxy().build().unwrap();
@@ -68,6 +72,7 @@ async fn ask(dir: &Path, round: u32, lane: u32, accepted: Accepted, changed: Cha
         assert_eq!(status, 202, "{body}");
         let id = |key: &str| body[key].as_str().unwrap().to_owned();
         accepted.lock().unwrap().insert(name, (id("workspace_id"), id("provisioning_run_id")));
+        answers.add_permits(1);
         for _ in 0..dice.random_range(0..5) {
             let workspace = {
                 let accepted = accepted.lock().unwrap();
@@ -80,6 +85,7 @@ async fn ask(dir: &Path, round: u32, lane: u32, accepted: Accepted, changed: Cha
             for what in std::iter::once(what).chain(then) {
                 let Some(status) = change(&client, &env, &workspace, what).await else { return };
                 *changed.lock().unwrap().entry((what, status)).or_default() += 1;
+                answers.add_permits(1);
             }
         }
     }
@@ -126,15 +132,17 @@ async fn a_hundred_kills_under_load_orphan_nothing() {
             while_starting += 1;
         } else {
             let mut server = Server::start(&dir, &environment).await;
+            let answers = Arc::new(Semaphore::new(0));
             let lanes: Vec<_> = (0..3)
                 .map(|lane| {
                     tokio::spawn({
-                        let (dir, accepted, changed) = (dir.clone(), accepted.clone(), changed.clone());
-                        async move { ask(&dir, round, lane, accepted, changed).await }
+                        let (dir, accepted, changed, answers) = (dir.clone(), accepted.clone(), changed.clone(), answers.clone());
+                        async move { ask(&dir, round, lane, accepted, changed, answers).await }
                     })
                 })
                 .collect();
-            tokio::time::sleep(Duration::from_millis(dice.random_range(5..600))).await;
+            let answered = tokio::time::timeout(PATIENCE, answers.acquire_many(dice.random_range(0..ANSWERS))).await;
+            assert!(answered.is_ok(), "it answers no more: {}", log(&dir));
             assert_eq!(server.child.try_wait().unwrap(), None, "it ended by itself: {}", log(&dir));
             server.child.kill().await.unwrap();
             for lane in lanes {
