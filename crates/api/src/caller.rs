@@ -124,7 +124,7 @@ fn rejected(rejection: Rejection) -> Problem {
         Rejection::Refused(reason) => invalid_token(&reason.to_string()),
         Rejection::Unavailable(cause) => {
             tracing::warn!(%cause, "a token could not be checked");
-            Problem::of(Code::Unavailable)
+            Problem::away()
         }
     }
 }
@@ -166,6 +166,14 @@ mod tests {
             let response = axum::response::IntoResponse::into_response(problem);
             assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "{values:?}");
         }
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_checked_is_told_when_to_come_again() {
+        let problem = rejected(Rejection::Unavailable("the issuer's keys cannot be had".to_owned()));
+        assert_eq!(problem.code(), Code::Unavailable);
+        let response = axum::response::IntoResponse::into_response(problem);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
     }
 
     #[test]

@@ -40,15 +40,14 @@ pub async fn readyz(Extracted(state): Extracted<State>, _: NoQuery) -> Result<Js
     if state.draining.is_cancelled() {
         return Err(Problem::new(Code::Unavailable, "This process is shutting down; another one will answer.").retry_after(1));
     }
-    let away = || Problem::of(Code::Unavailable).retry_after(2);
     let parts = async {
         state.berth.health.now().await.map_err(domain::Error::from)?;
         // A schema that is not this version's heals as soon as it is written: to a probe it is no other than an outage.
         state.berth.permissions.ready().await.map_err(|error| {
             tracing::warn!(%error, "the permission system is not ready");
-            away()
+            Problem::away()
         })?;
         Ok(Json(Health { status: "ok" }))
     };
-    tokio::time::timeout(PATIENCE, parts).await.unwrap_or_else(|_| Err(away()))
+    tokio::time::timeout(PATIENCE, parts).await.unwrap_or_else(|_| Err(Problem::away()))
 }

@@ -105,7 +105,7 @@ impl fmt::Debug for Issuer {
     }
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Payload {
     iss: String,
     aud: Audience,
@@ -119,7 +119,7 @@ struct Payload {
     jti: Option<String>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Audience {
     One(String),
@@ -176,25 +176,9 @@ impl Issuer {
         };
         encode(&Header::new(Algorithm::EdDSA), &payload, &self.encoding).map_err(|e| KeyError(e.to_string()))
     }
-}
 
-fn seconds(time: Time) -> i64 {
-    time.micros().div_euclid(1_000_000)
-}
-
-#[async_trait]
-impl Authenticator for Issuer {
-    async fn authenticate(&self, token: &str) -> Result<Claims, Rejection> {
-        Ok(self.verify(token)?)
-    }
-}
-
-impl Issuer {
     /// Checks a token, with nothing but the key.
-    ///
-    /// # Errors
-    /// Why the token is not accepted.
-    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+    fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > LENGTH_MAX {
             return Err(TokenError::TooLong);
         }
@@ -209,7 +193,18 @@ impl Issuer {
         }
         let principal = principal(&payload.sub).ok_or(TokenError::Subject)?;
         let expires_at = Time::from_micros(payload.exp.saturating_mul(1_000_000));
-        Ok(Claims { principal, token_id: payload.jti, expires_at, valid_for: (expires_at + LEEWAY).since(now) })
+        Ok(Claims { principal, token_id: payload.jti.clone(), expires_at, valid_for: (expires_at + LEEWAY).since(now) })
+    }
+}
+
+fn seconds(time: Time) -> i64 {
+    time.micros().div_euclid(1_000_000)
+}
+
+#[async_trait]
+impl Authenticator for Issuer {
+    async fn authenticate(&self, token: &str) -> Result<Claims, Rejection> {
+        Ok(self.verify(token)?)
     }
 }
 

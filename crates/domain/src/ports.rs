@@ -300,9 +300,9 @@ pub struct RunCounts {
 pub trait ProvisioningRuns: Send + Sync + 'static {
     /// Row, journal and requests that are not journaled yet, of one moment.
     async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError>;
-    /// The row alone, for who does not need the journal: a small part of the cost.
-    async fn row(&self, id: RunId) -> Result<Option<ProvisioningRun>, StoreError> {
-        Ok(self.get(id).await?.map(|detail| detail.run))
+    /// As [`ProvisioningRuns::get`], but of a run that has ended the row is enough: its journal and requests may be left out.
+    async fn glance(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
+        self.get(id).await
     }
     /// Newest first (by id, falling); `page.after` is the last id of the page before. `accounts`: only runs of these,
     /// `None`: of all.

@@ -12,7 +12,7 @@ use saga::{DefinitionId, Record, RunId, StoreError, Time, Verb};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Columns, Error, Keys, Rank, Row, Tx};
+use crate::db::{Columns, Error, Keys, Rank, Row, Statement, Tx};
 use crate::{Store, audit, gates, idempotency, words};
 
 macro_rules! select {
@@ -23,6 +23,32 @@ macro_rules! select {
                paused_by
              from provisioning_runs ",
             $rest
+        )
+    };
+}
+
+/// Row, journal and requests that are not journaled yet, in one question. Where `$wanted` is not so, both are empty.
+macro_rules! detail {
+    (postgres, $wanted:literal) => {
+        concat!(
+            "with r as (", select!("where bucket = $1 and id = $2"), ")
+             select r.*,
+               (select coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'at', (extract(epoch from j.at) * 1000000)::bigint, 'event', j.event)
+                 order by j.seq), '[]') from run_journal j where j.bucket = $1 and j.run_id = $2", $wanted, ") as journal,
+               (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
+                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null", $wanted, ") as verbs
+             from r"
+        )
+    };
+    (sqlite, $wanted:literal) => {
+        concat!(
+            "with r as (", select!("where bucket = $1 and id = $2"), ")
+             select r.*,
+               (select json_group_array(json_object('seq', j.seq, 'at', j.at, 'event', json(j.event)) order by j.seq)
+                from run_journal j where j.bucket = $1 and j.run_id = $2", $wanted, ") as journal,
+               (select json_group_array(q.verb order by q.ordinal) from run_requests q
+                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null", $wanted, ") as verbs
+             from r"
         )
     };
 }
@@ -61,27 +87,8 @@ crate::statements! {
              order by id desc limit $6"
         ),
     );
-    // Row, journal and requests that are not journaled yet, in one question.
-    DETAIL = split(
-        concat!(
-            "with r as (", select!("where bucket = $1 and id = $2"), ")
-             select r.*,
-               (select coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'at', (extract(epoch from j.at) * 1000000)::bigint, 'event', j.event)
-                 order by j.seq), '[]') from run_journal j where j.bucket = $1 and j.run_id = $2) as journal,
-               (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
-                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null) as verbs
-             from r"
-        ),
-        concat!(
-            "with r as (", select!("where bucket = $1 and id = $2"), ")
-             select r.*,
-               (select json_group_array(json_object('seq', j.seq, 'at', j.at, 'event', json(j.event)) order by j.seq)
-                from run_journal j where j.bucket = $1 and j.run_id = $2) as journal,
-               (select json_group_array(q.verb order by q.ordinal) from run_requests q
-                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null) as verbs
-             from r"
-        ),
-    );
+    DETAIL = split(detail!(postgres, ""), detail!(sqlite, ""));
+    GLANCE = split(detail!(postgres, " and r.ending is null"), detail!(sqlite, " and r.ending is null"));
     VERSIONS = split(
         "select r.id, r.version from provisioning_runs r
          join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.id",
@@ -248,13 +255,8 @@ impl From<Told> for Record {
 }
 
 impl Store {
-    async fn run_row(&self, id: RunId) -> Result<Option<ProvisioningRun>, Error> {
-        let row = self.db.ask(&GET).bind(bucket(id.0)).bind(id.0).fetch_optional().await?;
-        row.as_ref().map(run).transpose()
-    }
-
-    async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
-        let Some(row) = self.db.ask(&DETAIL).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
+    async fn run_detail(&self, statement: &'static Statement, id: RunId) -> Result<Option<RunDetail>, Error> {
+        let Some(row) = self.db.ask(statement).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
         let journal = row.json::<Vec<Told>>("journal")?.into_iter().map(Record::from).collect();
         let verbs: Vec<String> = row.json("verbs")?;
         let verb = |word: &String| words::read(word).ok_or_else(|| Error::broken(format!("a request holds the unknown word {word:?}")));
@@ -333,11 +335,11 @@ impl Store {
 #[async_trait]
 impl ProvisioningRuns for Store {
     async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
-        Ok(self.run_detail(id).await?)
+        Ok(self.run_detail(&DETAIL, id).await?)
     }
 
-    async fn row(&self, id: RunId) -> Result<Option<ProvisioningRun>, StoreError> {
-        Ok(self.run_row(id).await?)
+    async fn glance(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
+        Ok(self.run_detail(&GLANCE, id).await?)
     }
 
     async fn list(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, StoreError> {

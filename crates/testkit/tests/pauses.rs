@@ -243,19 +243,19 @@ async fn what_is_at_work_finishes_its_attempts_and_nothing_else_begins(#[values(
     process.handle.wake();
     world.seen(run, "both calls are open", |d| started(d).len() == 2).await;
     world.pause(&saga, false).await;
+    let waits = |d: &RunDetail| d.run.waiting_for == Some(WaitingFor::Operator);
     // Another run that waits shows that the worker has heard of it; one that was claimed before is at work as the first is.
     let mut others = Vec::new();
     loop {
         let other = world.ask().await;
         others.push(other);
         process.handle.wake();
-        let waits = |d: &RunDetail| d.run.waiting_for == Some(WaitingFor::Operator);
         if waits(&world.seen(other, "it waits or is at work", |d| waits(d) || started(d).len() == 2).await) {
             break;
         }
     }
     drop(held);
-    let paused = world.seen(run, "it waits", |d| d.run.waiting_for == Some(WaitingFor::Operator)).await;
+    let paused = world.seen(run, "it waits", waits).await;
     assert_eq!((started(&paused), paused.run.done), (vec!["here", "there"], 2));
     world.resume(&saga).await;
     process.handle.wake();

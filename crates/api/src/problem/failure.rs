@@ -18,6 +18,14 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 /// How long a client should wait before it asks for an export again.
 const EXPORT_AGAIN_SECONDS: u32 = 10;
 
+impl Problem {
+    /// A part that is needed cannot be had now.
+    #[must_use]
+    pub fn away() -> Self {
+        Self::of(Code::Unavailable).retry_after(RETRY_AFTER_SECONDS)
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let text = error.to_string();
@@ -81,7 +89,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(cause) => {
                 tracing::warn!(cause, "the database is not available");
-                Self::of(Code::Unavailable).retry_after(RETRY_AFTER_SECONDS)
+                Self::away()
             }
             StoreError::Unknown(cause) => {
                 tracing::warn!(cause, "the outcome of a commit is not known");
@@ -104,7 +112,7 @@ impl From<PermissionsError> for Problem {
         match error {
             PermissionsError::Unavailable(cause) | PermissionsError::Unknown(cause) => {
                 tracing::warn!(cause, "the permission system is not available");
-                Self::of(Code::Unavailable).retry_after(RETRY_AFTER_SECONDS)
+                Self::away()
             }
             fault => {
                 tracing::error!(cause = %fault, "the permission system refused a request of ours");

@@ -42,7 +42,8 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     let ground = Ground::workspace(berth, &workspace).await?;
     let rights = ground.rights(berth, caller, Freshness::Row).await?;
     ground.require_seen(rights)?;
-    let run = latest_run(berth, &workspace).await?;
+    // What an ended run takes is told from its row.
+    let run = berth.runs.glance(workspace.run_id).await?;
     let mut allowed_actions = vec!["read", "audit"];
     if rights.act {
         allowed_actions.extend(actions(&workspace, run.as_ref()));
@@ -52,14 +53,6 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     }
     allowed_actions.extend(changes_of_status(rights, &workspace));
     Ok(View { workspace, run: run.map(|detail| detail.run), allowed_actions })
-}
-
-/// The run that owned the workspace last. What an ended one takes is told from its row; no journal is read for it.
-async fn latest_run(berth: &Berth, workspace: &Workspace) -> Result<Option<RunDetail>, Error> {
-    match berth.runs.row(workspace.run_id).await? {
-        Some(run) if run.ending.is_some() => Ok(Some(RunDetail { run, journal: Vec::new(), pending_verbs: Vec::new() })),
-        _ => Ok(berth.runs.get(workspace.run_id).await?),
-    }
 }
 
 /// What who administers the workspace may do with it now.

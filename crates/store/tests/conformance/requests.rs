@@ -58,6 +58,30 @@ async fn a_request_wakes_a_run_that_nobody_owns(#[values(Sqlite, Postgres)] back
 
 #[rstest]
 #[tokio::test]
+async fn a_glance_tells_all_of_a_run_at_work_and_the_row_of_one_that_has_ended(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (workspace, id) = world.workspace(account, "a").await;
+    let both = async || {
+        let glance = ProvisioningRuns::glance(&world.store, id).await.unwrap().unwrap();
+        (ProvisioningRuns::get(&world.store, id).await.unwrap().unwrap(), glance)
+    };
+    let claimed = world.claim_one(world.worker().await).await;
+    world.committed(kept(&claimed, vec![step_started(1, "a", 1)])).await;
+    ask(&world, &new_request(account, id, Verb::Cancel)).await;
+    let (alive, glance) = both().await;
+    assert_eq!((alive.journal.len(), alive.pending_verbs.as_slice()), (1, &[Verb::Cancel][..]));
+    assert_eq!(glance, alive);
+
+    world.committed(ended(&claimed, Subject::Workspace(workspace), Ending::Failed)).await;
+    let (over, glance) = both().await;
+    assert_eq!((over.run.ending, over.journal.is_empty()), (Some(Ending::Failed), false));
+    assert_eq!((glance.run, glance.journal, glance.pending_verbs), (over.run, vec![], vec![]));
+    assert_eq!(ProvisioningRuns::glance(&world.store, RunId(within(account, Uuid::now_v7()))).await.unwrap(), None);
+}
+
+#[rstest]
+#[tokio::test]
 async fn the_owner_hears_of_requests_in_its_next_commit_and_renewal(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
     let account = world.account(9).await;
