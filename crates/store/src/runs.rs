@@ -18,11 +18,13 @@ use crate::{Store, provisioning_runs, words};
 crate::statements! {
     // Rows that another claim has locked are left to it. `materialized`: a plan that ran the select twice would claim more than
     // asked. The time stands beside whatever was claimed, so that it is told where nothing was. A run is new until it is claimed
-    // for the first time or asked something; the two indexes tell the same.
+    // for the first time or asked something; the two indexes tell the same. A worker that does not know yet that it is dead gets
+    // nothing: least of all its own runs, which are free again because it is.
     CLAIM_NEW = split(
         "with found as materialized (
            select r.bucket, r.id from provisioning_runs r
            where r.owner is null and r.epoch = 0 and not r.requested
+             and exists (select 1 from workers w where w.id = $2 and w.dead_at is null)
              and (r.saga, r.saga_version, r.saga_digest) in (select * from unnest($4::text[], $5::bigint[], $6::text[]))
              and r.account_id <> all($7::uuid[])
            order by r.turn, r.id limit $3 for update skip locked),
@@ -34,6 +36,7 @@ crate::statements! {
         "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
            select r.bucket, r.id from provisioning_runs r
            where r.owner is null and r.epoch = 0 and not r.requested
+             and exists (select 1 from workers w where w.id = $1 and w.dead_at is null)
              and (r.saga, r.saga_version, r.saga_digest) in (select value->>0, value->>1, value->>2 from json_each($3))
              and r.account_id not in (select unhex(value->>0) from json_each($4))
            order by r.turn, r.id limit $2)
@@ -43,6 +46,7 @@ crate::statements! {
         "with found as materialized (
            select r.bucket, r.id, r.due_at, r.requested from provisioning_runs r
            where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested) and r.due_at <= $2
+             and exists (select 1 from workers w where w.id = $1 and w.dead_at is null)
              and (r.saga, r.saga_version, r.saga_digest) in (select * from unnest($4::text[], $5::bigint[], $6::text[]))
              and r.account_id <> all($7::uuid[])
            order by r.due_at, r.id limit $3 for update skip locked)
@@ -51,6 +55,7 @@ crate::statements! {
         "update provisioning_runs set owner = $1, epoch = epoch + 1 where (bucket, id) in (
            select r.bucket, r.id from provisioning_runs r
            where r.owner is null and not r.terminal and (r.epoch > 0 or r.requested) and r.due_at <= $2
+             and exists (select 1 from workers w where w.id = $1 and w.dead_at is null)
              and (r.saga, r.saga_version, r.saga_digest) in (select value->>0, value->>1, value->>2 from json_each($4))
              and r.account_id not in (select unhex(value->>0) from json_each($5))
            order by r.due_at, r.id limit $3)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::Change;
 use rstest::rstest;
 use saga::Runs;
-use saga::ports::{CommitAnswer, Renewal};
+use saga::ports::{Claim, CommitAnswer, Renewal, Sought};
 use testkit::Backend::{self, Postgres, Sqlite};
 
 use store::db::Statement;
@@ -48,11 +48,13 @@ async fn a_dead_workers_run_is_taken_over_and_its_late_commit_fenced(#[values(Sq
     let run = world.claim_one(dead).await;
     world.committed(kept(&run, vec![step_started(1, "a", 1)])).await;
     world.test.db.advance(Duration::from_secs(11));
-    let heir = if backend == Postgres { world.worker().await } else { dead };
     if backend == Postgres {
-        assert!(world.claim(heir).await.is_empty(), "a worker that nobody has buried keeps its runs");
+        let other = world.worker().await;
+        assert!(world.claim(other).await.is_empty(), "a worker that nobody has buried keeps its runs");
     }
     assert_eq!(bury(&world).await, 1);
+    assert!(world.claim(dead).await.is_empty(), "what is taken from the dead is not for them");
+    let heir = world.worker().await;
     let taken = world.claim_one(heir).await;
     assert_eq!(taken.epoch, run.epoch + 1);
     assert_eq!(taken.journal, [step_started(1, "a", 1)]);
@@ -60,6 +62,22 @@ async fn a_dead_workers_run_is_taken_over_and_its_late_commit_fenced(#[values(Sq
     assert_eq!(Runs::<Change>::journal(&world.store, run.facts.run, run.epoch).await.unwrap(), None);
     let journal = Runs::<Change>::journal(&world.store, run.facts.run, taken.epoch).await.unwrap().unwrap();
     assert_eq!(journal, [step_started(1, "a", 1)]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_dead_are_given_nothing_new(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(3).await;
+    let dead = world.worker().await;
+    Runs::<Change>::retire(&world.store, dead).await.unwrap();
+    world.workspace(account, "data").await;
+    for sought in [Sought::New, Sought::All] {
+        let claim = Claim { sought, ..crate::world::claim(dead) };
+        assert_eq!(Runs::<Change>::claim(&world.store, &claim).await.unwrap().runs.len(), 0);
+    }
+    let alive = world.worker().await;
+    world.claim_one(alive).await;
 }
 
 #[rstest]
@@ -115,7 +133,7 @@ async fn claims_at_once_share_the_runs_out(#[values(Sqlite, Postgres)] backend: 
     let tasks: Vec<_> = (0..8)
         .map(|_| {
             let store = world.store.clone();
-            let claim = saga::ports::Claim { limit: 5, ..crate::world::claim(worker) };
+            let claim = Claim { limit: 5, ..crate::world::claim(worker) };
             tokio::spawn(async move { Runs::<Change>::claim(&store, &claim).await.unwrap().runs })
         })
         .collect();
