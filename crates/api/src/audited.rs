@@ -40,6 +40,14 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("addAccountMember",        "member.add",       &["member.add"]),
     ("changeAccountMember",     "member.change_role", &["member.change_role"]),
     ("removeAccountMember",     "member.remove",    &["member.remove"]),
+    ("createServiceAccount",    "service_account.create", &["service_account.create"]),
+    ("listServiceAccounts",     "service_account.list", &[]),
+    ("disableServiceAccount",   "service_account.disable", &["service_account.disable"]),
+    ("addClientSecret",         "service_account.add_secret", &["service_account.add_secret"]),
+    ("listClientSecrets",       "service_account.list_secrets", &[]),
+    ("deleteClientSecret",      "service_account.delete_secret", &["service_account.delete_secret"]),
+    ("issueToken",              "token.issue",      &["token.issue"]),
+    ("getOwnToken",             "token.read",       &[]),
     ("listWorkspaces",          "workspace.list",   &[]),
     ("listWorkspacesByAccount", "workspace.list",   &[]),
     ("createWorkspace",         "workspace.create", &["workspace.create", "workspace.plan"]),
@@ -223,7 +231,7 @@ impl Denials {
     }
 
     /// Returns once the entry is written, if there is one to write; never fails the request.
-    async fn note(&self, denial: Denial) {
+    pub(crate) async fn note(&self, denial: Denial) {
         metrics::counter!("audit_denials_total").increment(1);
         let told = self.book().note(denial, (self.0.clock)());
         if told.is_empty() {

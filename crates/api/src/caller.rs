@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use domain::audit::denials::Denial;
 use domain::{Caller, Invalid, Principal, PrincipalKind};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -13,10 +14,12 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
-use crate::tokens::Rejection;
+use crate::tokens::{Rejection, TokenError};
 
 /// Characters of a user agent that are kept for the audit log.
 const USER_AGENT_MAX: usize = 256;
+/// How long a client should wait before it tries again, when a part is away.
+const RETRY_AFTER_SECONDS: u32 = 2;
 const ON_BEHALF_OF: HeaderName = HeaderName::from_static("berth-on-behalf-of");
 /// Characters of a user's name in a header.
 const NAME_MAX: usize = 200;
@@ -30,24 +33,40 @@ impl FromRequestParts<State> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        let claims = state.authenticator.authenticate(token).await.map_err(rejected)?;
-        let extensions = &parts.extensions;
-        let mut caller = Caller {
-            principal: claims.principal,
-            on_behalf_of: None,
-            credential_id: claims.token_id,
-            source_ip: state.trusted_proxies.source(parts),
-            user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
-            request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
-            traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
+        let claims = match state.authenticator.authenticate(token).await {
+            Ok(claims) => claims,
+            Err(Rejection::Revoked(claims)) => {
+                let caller = caller_of(parts, state, claims.principal, claims.token_id);
+                let denial = Denial { caller, action: "token.use".to_owned(), targets: Vec::new(), problem_type: Code::InvalidToken.uri() };
+                state.denials.note(denial).await;
+                return Err(rejected(Rejection::Refused(TokenError::Revoked)));
+            }
+            Err(rejection) => return Err(rejected(rejection)),
         };
-        let attempt = Attempt::of(extensions);
+        let mut caller = caller_of(parts, state, claims.principal, claims.token_id.clone());
+        caller.on_behalf_of = claims.on_behalf_of;
+        let attempt = Attempt::of(&parts.extensions);
         attempt.by(&caller);
+        parts.extensions.insert(claims);
         if let Some(user) = named_user(&parts.headers)? {
             caller.on_behalf_of = Some(found_user(state, caller.principal, user).await?);
             attempt.by(&caller);
         }
         Ok(Self(caller))
+    }
+}
+
+/// Who sends a request, once it is known, with what the audit log wants to know of the request.
+pub(crate) fn caller_of(parts: &Parts, state: &State, principal: Principal, credential_id: Option<String>) -> Caller {
+    let extensions = &parts.extensions;
+    Caller {
+        principal,
+        on_behalf_of: None,
+        credential_id,
+        source_ip: state.trusted_proxies.source(parts),
+        user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
+        request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
+        traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
     }
 }
 
@@ -122,9 +141,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 fn rejected(rejection: Rejection) -> Problem {
     match rejection {
         Rejection::Refused(reason) => invalid_token(&reason.to_string()),
+        Rejection::Revoked(_) => invalid_token(&TokenError::Revoked.to_string()),
         Rejection::Unavailable(cause) => {
             tracing::warn!(%cause, "a token could not be checked");
-            Problem::of(Code::Unavailable)
+            Problem::of(Code::Unavailable).retry_after(RETRY_AFTER_SECONDS)
         }
     }
 }

@@ -66,6 +66,8 @@ codes! {
         "Send `Authorization: Bearer TOKEN`.";
     InvalidToken = 401 "invalid_token": "The token is not valid",
         "Get a new token from the issuer and send it as it is.";
+    InvalidClient = 401 "invalid_client": "These are nobody's credentials",
+        "Check `client_id` and `client_secret`; if they were right once, ask who administers the account for a new secret.";
     PermissionDenied = 403 "permission_denied": "You may not do this",
         "Ask an administrator of the named object for the permission.";
     OnBehalfOfRefused = 403 "on_behalf_of_refused": "You may not act on behalf of this user",
@@ -90,6 +92,12 @@ codes! {
         "Wait until the workspace's own provisioning run has succeeded; one that has failed or is being purged takes no more changes.";
     MemberExists = 409 "member_exists": "This principal is a member already",
         "Change the member's role instead.";
+    ServiceAccountExists = 409 "service_account_exists": "The account has a service account of this name",
+        "Use the one that is there, or choose another name; one that was disabled keeps its own.";
+    ServiceAccountDisabled = 409 "service_account_disabled": "The service account is disabled",
+        "Create another one; what is disabled stays so.";
+    SecretsExhausted = 409 "secrets_exhausted": "The service account has as many secrets as it may",
+        "Delete one that is no longer used.";
     LastOwner = 409 "last_owner": "There would be no owner left",
         "Make somebody else an owner first.";
     RunInProgress = 409 "run_in_progress": "Another run is at work on this workspace",

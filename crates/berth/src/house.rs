@@ -91,6 +91,7 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         exports: Arc::new(store.exports(config.export.concurrent as usize)),
         retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
+        service_accounts: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,

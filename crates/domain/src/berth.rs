@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::permissions::Permissions;
 use crate::ports::{
     Accounts, Answer, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Members, Pauses,
-    Principals, ProvisioningRuns, Retention, Timer, Wake, Workspaces, Written,
+    Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -26,6 +26,7 @@ pub struct Berth {
     pub exports: Arc<dyn Exports>,
     pub retention: Arc<dyn Retention>,
     pub principals: Arc<dyn Principals>,
+    pub service_accounts: Arc<dyn ServiceAccounts>,
     pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,
     pub permissions: Arc<dyn Permissions>,

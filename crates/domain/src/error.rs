@@ -61,6 +61,12 @@ pub enum Error {
     NameRetired { workspaces: Vec<Uuid> },
     #[error("the workspace is {status}, not active")]
     WorkspaceNotActive { status: &'static str },
+    #[error("a service account of this account has the name already")]
+    ServiceAccountExists,
+    #[error("the service account is disabled")]
+    ServiceAccountDisabled,
+    #[error("the service account has {max} secrets, which is as many as it may have at once")]
+    SecretsExhausted { max: usize },
     #[error("this principal is a member already")]
     MemberExists,
     #[error("the {scope} would be left without an owner")]

@@ -21,6 +21,8 @@ pub mod platform;
 pub mod ports;
 pub mod principal;
 pub mod runs;
+pub mod secrets;
+pub mod service_accounts;
 pub mod steps;
 pub mod workspaces;
 

@@ -12,6 +12,7 @@ mod members;
 mod pauses;
 mod platform;
 mod retention;
+mod service_accounts;
 mod timer;
 
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ pub use members::*;
 pub use pauses::*;
 pub use platform::*;
 pub use retention::*;
+pub use service_accounts::*;
 pub use timer::*;
 
 /// Makes ids; randomness and time are behind it.

@@ -24,6 +24,7 @@ mod provisioning_runs;
 mod retention;
 mod run_commits;
 mod runs;
+mod service_accounts;
 mod tuples;
 mod words;
 mod workers;
@@ -93,6 +94,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         run_commits::STATEMENTS,
         run_commits::rows::STATEMENTS,
         runs::STATEMENTS,
+        service_accounts::STATEMENTS,
         tuples::STATEMENTS,
         workers::STATEMENTS,
         workspaces::STATEMENTS,

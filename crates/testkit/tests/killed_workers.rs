@@ -132,6 +132,7 @@ impl Installation {
             exports: Arc::new(port.exports(1)),
             retention: port.clone(),
             principals: port.clone(),
+            service_accounts: port.clone(),
             pauses: port.clone(),
             health: port,
             sagas: registry(&domain::steps::Outside {

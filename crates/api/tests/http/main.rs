@@ -19,6 +19,7 @@ mod pauses;
 mod platform;
 mod requests;
 mod runs;
+mod service_accounts;
 mod stale;
 mod status;
 mod world;

@@ -141,6 +141,7 @@ impl World {
             exports: Arc::new(store.exports(wish.exports)),
             retention: store.clone(),
             principals: store.clone(),
+            service_accounts: store.clone(),
             pauses: store.clone(),
             health: store,
             permissions,
@@ -161,6 +162,7 @@ impl World {
         let key = Issuer::generate_key().unwrap();
         let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock.clone()).unwrap());
         let mut state = State::new(berth.clone(), issuer.clone(), clock.clone());
+        state.issuer = Some(issuer.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
         Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db, lagging }

@@ -68,6 +68,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
         exports: Arc::new(store.exports(config.export.concurrent as usize)),
         retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
+        service_accounts: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,

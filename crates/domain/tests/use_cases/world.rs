@@ -196,6 +196,7 @@ impl World {
             exports: self.clone(),
             retention: Arc::new(Nothing),
             principals: self.clone(),
+            service_accounts: Arc::new(Nothing),
             pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),
             permissions: self.clone(),

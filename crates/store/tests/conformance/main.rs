@@ -33,6 +33,7 @@ mod retries;
 mod roles;
 mod runs;
 mod schema;
+mod service_accounts;
 mod statements;
 mod tuples;
 mod workers;

@@ -161,6 +161,7 @@ impl Stage {
             exports: Arc::new(store.exports(1)),
             retention: Arc::new(store.clone()),
             principals: runs.clone(),
+            service_accounts: runs.clone(),
             pauses: runs.clone(),
             health: runs,
             permissions: permissions.clone(),

@@ -1,0 +1,4 @@
+//! The endpoints that give tokens, and that tell what one is.
+
+pub mod application;
+pub mod own;
