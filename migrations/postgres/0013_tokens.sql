@@ -37,4 +37,11 @@ create table service_account_secrets (
 );
 create index service_account_secrets_live on service_account_secrets (bucket, service_account_id) where deleted_at is null;
 
+-- Whether the workspace's tokens are shut, as of which revision of its freezes.
+alter table workspaces add column tokens_frozen boolean not null default false;
+alter table workspaces add column tokens_revision bigint not null default 0;
+
+-- Where a workspace goes that a token was asked for by name.
+alter table accounts add column default_region text;
+
 insert into schema_compatibility (migration, oldest_binary) values (13, '0.1.0');

@@ -37,4 +37,11 @@ create table service_account_secrets (
 ) strict;
 create index service_account_secrets_live on service_account_secrets (bucket, service_account_id) where deleted_at is null;
 
+-- Whether the workspace's tokens are shut, as of which revision of its freezes.
+alter table workspaces add column tokens_frozen integer not null default 0;
+alter table workspaces add column tokens_revision integer not null default 0;
+
+-- Where a workspace goes that a token was asked for by name.
+alter table accounts add column default_region text;
+
 insert into schema_compatibility (migration, oldest_binary) values (13, '0.1.0');

@@ -14,6 +14,7 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
+use crate::scope;
 use crate::tokens::{Rejection, TokenError};
 
 /// Characters of a user agent that are kept for the audit log.
@@ -44,11 +45,18 @@ impl FromRequestParts<State> for Authenticated {
             Err(rejection) => return Err(rejected(rejection)),
         };
         let mut caller = caller_of(parts, state, claims.principal, claims.token_id.clone());
-        caller.on_behalf_of = claims.on_behalf_of;
+        (caller.on_behalf_of, caller.workspace) = (claims.on_behalf_of, claims.workspace);
         let attempt = Attempt::of(&parts.extensions);
         attempt.by(&caller);
+        if let Some(workspace) = claims.workspace {
+            scope::admit(parts, workspace).await?;
+        }
         parts.extensions.insert(claims);
         if let Some(user) = named_user(&parts.headers)? {
+            // Such a token says itself for whom its holder acts.
+            if caller.workspace.is_some() {
+                return Err(scope::refused());
+            }
             caller.on_behalf_of = Some(found_user(state, caller.principal, user).await?);
             attempt.by(&caller);
         }
@@ -62,6 +70,7 @@ pub(crate) fn caller_of(parts: &Parts, state: &State, principal: Principal, cred
     Caller {
         principal,
         on_behalf_of: None,
+        workspace: None,
         credential_id,
         source_ip: state.trusted_proxies.source(parts),
         user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),

@@ -30,6 +30,7 @@ mod query;
 mod regions;
 mod routes;
 mod runs;
+pub mod scope;
 pub mod serve;
 mod service_accounts;
 mod streams;

@@ -186,7 +186,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
         operation.parameters.get_or_insert_default().push(on_behalf_of().into());
     }
     // Each token that is asked for is another one.
-    if *method == HttpMethod::Post && operation.operation_id.as_deref() != Some("issueToken") {
+    if *method == HttpMethod::Post && !operation.operation_id.as_deref().is_some_and(|id| id.starts_with("issue")) {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
     }
     for (status, response) in &mut operation.responses.responses {

@@ -103,6 +103,8 @@ pub enum TokenError {
     Scope,
     #[error("the token is no longer good")]
     Revoked,
+    #[error("the token rests while its workspace is frozen")]
+    Frozen,
 }
 
 /// Why a request with a token goes no further.

@@ -59,6 +59,8 @@ pub enum Error {
     /// Whose the name was has another one now, or is deleted; it comes first, if the caller may read it.
     #[error("the name belonged to a workspace that has another one now, or is deleted")]
     NameRetired { workspaces: Vec<Uuid> },
+    #[error("the account has no default region")]
+    DefaultRegionMissing,
     #[error("the workspace is {status}, not active")]
     WorkspaceNotActive { status: &'static str },
     #[error("a service account of this account has the name already")]

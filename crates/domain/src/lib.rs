@@ -1,6 +1,7 @@
 //! Berth's rules, use cases, saga steps and ports. No IO, no clock, no randomness: those come in through [`ports`].
 
 mod access;
+pub mod account_settings;
 pub mod accounts;
 pub mod audit;
 pub mod berth;

@@ -14,6 +14,7 @@ mod platform;
 mod retention;
 mod service_accounts;
 mod timer;
+mod workspace_tokens;
 
 use std::collections::HashMap;
 
@@ -46,6 +47,7 @@ pub use platform::*;
 pub use retention::*;
 pub use service_accounts::*;
 pub use timer::*;
+pub use workspace_tokens::*;
 
 /// Makes ids; randomness and time are behind it.
 pub trait Ids: Send + Sync + 'static {

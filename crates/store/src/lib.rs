@@ -28,6 +28,7 @@ mod service_accounts;
 mod tuples;
 mod words;
 mod workers;
+mod workspace_tokens;
 mod workspaces;
 
 use std::sync::Arc;
@@ -97,6 +98,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         service_accounts::STATEMENTS,
         tuples::STATEMENTS,
         workers::STATEMENTS,
+        workspace_tokens::STATEMENTS,
         workspaces::STATEMENTS,
         workspaces::read::STATEMENTS,
     ]

@@ -41,6 +41,7 @@ impl From<Error> for Problem {
             Error::ServiceAccountExists => Self::of(Code::ServiceAccountExists),
             Error::ServiceAccountDisabled => Self::of(Code::ServiceAccountDisabled),
             Error::SecretsExhausted { .. } => Self::new(Code::SecretsExhausted, advised(&text, Code::SecretsExhausted)),
+            Error::DefaultRegionMissing => Self::of(Code::DefaultRegionMissing),
             Error::MemberExists => Self::of(Code::MemberExists),
             Error::LastOwner { .. } => Self::new(Code::LastOwner, advised(&text, Code::LastOwner)),
             Error::RemovalPending => Self::of(Code::RemovalPending).retry_after(RETRY_AFTER_SECONDS),

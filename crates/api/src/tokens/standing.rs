@@ -2,14 +2,15 @@
 //! workspace, can lose them before they expire.
 //!
 //! A user's login costs nothing here. A service account's token costs one read by key, so that one that is disabled is refused from
-//! the next request on; nothing is remembered from one request to the next.
+//! the next request on; so does the token of one workspace, which goes with the workspace and its freezes. Nothing is remembered from one request to the next.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::ports::TokenStanding;
 use domain::{Berth, PrincipalKind};
 
-use super::{Authenticator, Claims, Rejection};
+use super::{Authenticator, Claims, Rejection, TokenError};
 
 /// Goes around another authenticator.
 pub(crate) struct Standing {
@@ -26,6 +27,11 @@ impl Authenticator for Standing {
         if holder.kind == PrincipalKind::ServiceAccount && self.berth.service_accounts.is_disabled(holder.id).await.map_err(away)? {
             return Err(Rejection::Revoked(Box::new(claims)));
         }
-        Ok(claims)
+        let Some(workspace) = claims.workspace else { return Ok(claims) };
+        match self.berth.tokens.standing(workspace).await.map_err(away)? {
+            TokenStanding::Good => Ok(claims),
+            TokenStanding::Frozen => Err(Rejection::Refused(TokenError::Frozen)),
+            TokenStanding::Gone => Err(Rejection::Revoked(Box::new(claims))),
+        }
     }
 }

@@ -192,6 +192,13 @@ const CASES: &[(&str, &str, Prepare)] = &[
         })
     }),
     ("issueToken", "token.issue", |s| Box::pin(async { Call::post("/v1/tokens", &s.program().await.1) })),
+    ("issueWorkspaceToken", "token.issue", |s| Box::pin(async { s.post(&format!("{}/tokens", s.workspace().await), &json!({})) })),
+    ("issueWorkspaceTokenByName", "token.issue", |s| {
+        Box::pin(async { s.post(&format!("/v1/accounts/{}/workspace-tokens", s.account), &json!({"name": "New"})) })
+    }),
+    ("changeAccountSettings", "account.update", |s| {
+        Box::pin(async { s.patch(&format!("/v1/accounts/{}/settings", s.account), &json!({"default_region": "local"})) })
+    }),
     ("setPause", "pause.set", |s| Box::pin(async { s.put(&s.pause(), &json!({"comment": "why"})) })),
     ("liftPause", "pause.lift", |s| {
         Box::pin(async {

@@ -37,5 +37,6 @@ mod service_accounts;
 mod statements;
 mod tuples;
 mod workers;
+mod workspace_tokens;
 mod workspaces;
 mod world;

@@ -108,3 +108,25 @@ impl ServiceAccounts for Nothing {
         panic!("these use cases are tried over the real store")
     }
 }
+
+#[async_trait]
+impl WorkspaceTokens for Nothing {
+    async fn minted(&self, _: Uuid, _: Draft) -> Result<MintAnswer, StoreError> {
+        panic!("these use cases are tried over the real store")
+    }
+
+    async fn standing(&self, _: Uuid) -> Result<TokenStanding, StoreError> {
+        panic!("these use cases are tried over the real store")
+    }
+}
+
+#[async_trait]
+impl AccountSettings for Nothing {
+    async fn default_region(&self, _: Uuid) -> Result<Option<String>, StoreError> {
+        panic!("these use cases are tried over the real store")
+    }
+
+    async fn set_default_region(&self, _: Uuid, _: Option<String>, _: Draft) -> Result<(), StoreError> {
+        panic!("these use cases are tried over the real store")
+    }
+}
