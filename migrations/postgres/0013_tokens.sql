@@ -44,4 +44,20 @@ alter table workspaces add column tokens_revision bigint not null default 0;
 -- Where a workspace goes that a token was asked for by name.
 alter table accounts add column default_region text;
 
+-- Long-lived tokens, in the bucket of the service account's account, or of the platform where a user's.
+create table api_tokens (
+  bucket smallint not null,
+  id uuid not null,
+  principal_kind text not null,
+  principal_id uuid not null,
+  name text not null,
+  hash bytea not null,
+  created_at timestamptz not null,
+  expires_at timestamptz not null,
+  last_used_at timestamptz,
+  revoked_at timestamptz,
+  primary key (bucket, id)
+);
+create index api_tokens_by_principal on api_tokens (principal_id, id) where revoked_at is null;
+
 insert into schema_compatibility (migration, oldest_binary) values (13, '0.1.0');

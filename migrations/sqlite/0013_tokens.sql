@@ -44,4 +44,20 @@ alter table workspaces add column tokens_revision integer not null default 0;
 -- Where a workspace goes that a token was asked for by name.
 alter table accounts add column default_region text;
 
+-- Long-lived tokens, in the bucket of the service account's account, or of the platform where a user's.
+create table api_tokens (
+  bucket integer not null,
+  id blob not null,
+  principal_kind text not null,
+  principal_id blob not null,
+  name text not null,
+  hash blob not null,
+  created_at integer not null,
+  expires_at integer not null,
+  last_used_at integer,
+  revoked_at integer,
+  primary key (bucket, id)
+) strict;
+create index api_tokens_by_principal on api_tokens (principal_id, id) where revoked_at is null;
+
 insert into schema_compatibility (migration, oldest_binary) values (13, '0.1.0');

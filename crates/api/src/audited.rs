@@ -51,6 +51,9 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("getOwnToken",             "token.read",       &[]),
     ("issueWorkspaceToken",     "token.issue",      &["token.issue"]),
     ("issueWorkspaceTokenByName", "token.issue",    &["token.issue"]),
+    ("createApiToken",          "api_token.create", &["api_token.create"]),
+    ("listApiTokens",           "api_token.list",   &[]),
+    ("revokeApiToken",          "api_token.revoke", &["api_token.revoke"]),
     ("getAccountSettings",      "account.read",     &[]),
     ("changeAccountSettings",   "account.update",   &["account.update"]),
     ("listWorkspaces",          "workspace.list",   &[]),
@@ -157,6 +160,7 @@ impl Attempt {
 fn singular(part: &str) -> &str {
     match part {
         "provisioning-runs" => "run",
+        "api-tokens" => "api_token",
         other => other.strip_suffix('s').unwrap_or(other),
     }
 }

@@ -4,6 +4,7 @@
 //! decided here: a handler parses, calls one use case, and words its answer.
 
 mod accounts;
+mod api_tokens;
 mod audit;
 pub mod audited;
 mod body;

@@ -90,6 +90,8 @@ codes! {
         "Delete workspaces that are not needed, or have the quota raised.";
     AccountNotActive = 409 "account_not_active": "The account is not active",
         "Wait until the account's own provisioning run has succeeded.";
+    TokensExhausted = 409 "tokens_exhausted": "You have as many long-lived tokens as you may",
+        "Revoke those that are no longer used.";
     DefaultRegionMissing = 409 "default_region_missing": "The account has no default region",
         "Set one (`PATCH /v1/accounts/{id}/settings`), or create the workspace with `POST /v1/workspaces`, which names its region.";
     WorkspaceNotActive = 409 "workspace_not_active": "The workspace is not active",

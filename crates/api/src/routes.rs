@@ -4,7 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    State, accounts, document, exports, health, index, issuing, me, openapi, pauses, problem, regions, runs, service_accounts, workspaces,
+    State, accounts, api_tokens, document, exports, health, index, issuing, me, openapi, pauses, problem, regions, runs, service_accounts,
+    workspaces,
 };
 
 pub fn routes() -> OpenApiRouter<State> {
@@ -21,6 +22,8 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(service_accounts::disable::disable))
         .routes(routes!(service_accounts::add_secret::add_secret, service_accounts::secrets::secrets))
         .routes(routes!(service_accounts::delete_secret::delete_secret))
+        .routes(routes!(api_tokens::create::create, api_tokens::list::list))
+        .routes(routes!(api_tokens::revoke::revoke))
         .routes(routes!(issuing::application::issue))
         .routes(routes!(issuing::own::own))
         .routes(routes!(issuing::workspace::issue))

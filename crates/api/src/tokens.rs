@@ -103,6 +103,8 @@ pub enum TokenError {
     Scope,
     #[error("the token is no longer good")]
     Revoked,
+    #[error("the token is nobody's: a long-lived one begins with `berth_token_` and has 104 digits")]
+    Unknown,
     #[error("the token rests while its workspace is frozen")]
     Frozen,
 }

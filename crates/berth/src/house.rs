@@ -91,6 +91,7 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
         service_accounts: Arc::new(store.clone()),
+        api_tokens: Arc::new(store.clone()),
         tokens: Arc::new(store.clone()),
         account_settings: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    AccountSettings, Accounts, Answer, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed,
-    Members, Pauses, Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, WorkspaceTokens, Workspaces, Written,
+    AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids,
+    Keyed, Members, Pauses, Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, WorkspaceTokens, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -28,6 +28,7 @@ pub struct Berth {
     pub principals: Arc<dyn Principals>,
     pub service_accounts: Arc<dyn ServiceAccounts>,
     pub tokens: Arc<dyn WorkspaceTokens>,
+    pub api_tokens: Arc<dyn ApiTokens>,
     pub account_settings: Arc<dyn AccountSettings>,
     pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,

@@ -59,6 +59,8 @@ pub enum Error {
     /// Whose the name was has another one now, or is deleted; it comes first, if the caller may read it.
     #[error("the name belonged to a workspace that has another one now, or is deleted")]
     NameRetired { workspaces: Vec<Uuid> },
+    #[error("you have {max} long-lived tokens, which is as many as one may have at once")]
+    TokensExhausted { max: usize },
     #[error("the account has no default region")]
     DefaultRegionMissing,
     #[error("the workspace is {status}, not active")]

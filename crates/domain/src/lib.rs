@@ -3,6 +3,7 @@
 mod access;
 pub mod account_settings;
 pub mod accounts;
+pub mod api_tokens;
 pub mod audit;
 pub mod berth;
 pub mod change;

@@ -1,5 +1,6 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
+mod api_tokens;
 mod audit_log;
 mod deletions;
 mod edits;
@@ -33,6 +34,7 @@ use crate::model::{
 };
 use crate::{Principal, PrincipalKind};
 
+pub use api_tokens::*;
 pub use audit_log::*;
 pub use deletions::*;
 pub use edits::*;

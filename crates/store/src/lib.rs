@@ -4,6 +4,7 @@
 
 mod accepts;
 mod accounts;
+mod api_tokens;
 mod audit;
 mod bench;
 mod changes;
@@ -62,6 +63,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
     [
         accepts::STATEMENTS,
         accounts::STATEMENTS,
+        api_tokens::STATEMENTS,
         audit::STATEMENTS,
         audit::search::STATEMENTS,
         bench::audit::STATEMENTS,

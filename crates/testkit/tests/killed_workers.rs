@@ -133,6 +133,7 @@ impl Installation {
             retention: port.clone(),
             principals: port.clone(),
             service_accounts: port.clone(),
+            api_tokens: port.clone(),
             tokens: port.clone(),
             account_settings: port.clone(),
             pauses: port.clone(),

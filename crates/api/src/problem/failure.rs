@@ -41,6 +41,7 @@ impl From<Error> for Problem {
             Error::ServiceAccountExists => Self::of(Code::ServiceAccountExists),
             Error::ServiceAccountDisabled => Self::of(Code::ServiceAccountDisabled),
             Error::SecretsExhausted { .. } => Self::new(Code::SecretsExhausted, advised(&text, Code::SecretsExhausted)),
+            Error::TokensExhausted { .. } => Self::new(Code::TokensExhausted, advised(&text, Code::TokensExhausted)),
             Error::DefaultRegionMissing => Self::of(Code::DefaultRegionMissing),
             Error::MemberExists => Self::of(Code::MemberExists),
             Error::LastOwner { .. } => Self::new(Code::LastOwner, advised(&text, Code::LastOwner)),

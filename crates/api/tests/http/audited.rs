@@ -196,6 +196,13 @@ const CASES: &[(&str, &str, Prepare)] = &[
     ("issueWorkspaceTokenByName", "token.issue", |s| {
         Box::pin(async { s.post(&format!("/v1/accounts/{}/workspace-tokens", s.account), &json!({"name": "New"})) })
     }),
+    ("createApiToken", "api_token.create", |s| Box::pin(async { s.post("/v1/api-tokens", &json!({"name": "nightly"})) })),
+    ("revokeApiToken", "api_token.revoke", |s| {
+        Box::pin(async {
+            let made = s.world.send(s.post("/v1/api-tokens", &json!({"name": "nightly"}))).await;
+            s.delete(&format!("/v1/api-tokens/{}", made.id("id")))
+        })
+    }),
     ("changeAccountSettings", "account.update", |s| {
         Box::pin(async { s.patch(&format!("/v1/accounts/{}/settings", s.account), &json!({"default_region": "local"})) })
     }),

@@ -65,6 +65,9 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("getOwnToken",            "GET",  "/v1/tokens/self",                                            ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
     ("issueWorkspaceToken",    "POST", "/v1/workspaces/{workspace}/tokens",                          ["401", "404", "404", "201", "201", "201", "201", "201", "201", "201", "201", "201", "404", "401", "401", "401"]),
     ("issueWorkspaceTokenByName","POST","/v1/accounts/{account}/workspace-tokens",                   ["401", "404", "404", "201", "201", "201", "201", "201", "201", "201", "201", "201", "404", "401", "401", "401"]),
+    ("createApiToken",         "POST", "/v1/api-tokens",                                             ["401", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "401", "401", "401"]),
+    ("listApiTokens",          "GET",  "/v1/api-tokens",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("revokeApiToken",         "DELETE","/v1/api-tokens/{secret}",                                   ["401", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "401", "401", "401"]),
     ("getAccountSettings",     "GET",  "/v1/accounts/{account}/settings",                            ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("changeAccountSettings",  "PATCH","/v1/accounts/{account}/settings",                            ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
     ("listWorkspaces",         "GET",  "/v1/workspaces",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
@@ -241,6 +244,7 @@ impl Cast {
             "createAccount" => Some(json!({"name": "New"})),
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
             // Of one that is there; and nobody's credentials.
+            "createApiToken" => Some(json!({"name": "nightly"})),
             "createServiceAccount" => Some(json!({"name": "program"})),
             "addClientSecret" | "issueWorkspaceToken" => Some(json!({})),
             "issueWorkspaceTokenByName" => Some(json!({"name": "Sales"})),

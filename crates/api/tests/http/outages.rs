@@ -106,6 +106,9 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
         "listWorkspaces",
         "issueToken",
         "getOwnToken",
+        "createApiToken",
+        "listApiTokens",
+        "revokeApiToken",
     ];
     let mut asked = 0;
     for operation in CONTRACT.operations() {

@@ -119,6 +119,7 @@ impl World {
             retention: store.clone(),
             principals: store.clone(),
             service_accounts: store.clone(),
+            api_tokens: store.clone(),
             tokens: store.clone(),
             account_settings: store.clone(),
             pauses: store.clone(),

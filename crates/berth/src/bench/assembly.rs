@@ -68,6 +68,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
         retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
         service_accounts: Arc::new(store.clone()),
+        api_tokens: Arc::new(store.clone()),
         tokens: Arc::new(store.clone()),
         account_settings: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),

@@ -189,6 +189,7 @@ impl World {
             retention: Arc::new(Nothing),
             principals: self.clone(),
             service_accounts: Arc::new(Nothing),
+            api_tokens: Arc::new(Nothing),
             tokens: Arc::new(Nothing),
             account_settings: Arc::new(Nothing),
             pauses: Arc::new(crate::pauses::Kept::default()),

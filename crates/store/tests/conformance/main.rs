@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod accounts;
+mod api_tokens;
 mod audit;
 mod audit_search;
 mod claims;

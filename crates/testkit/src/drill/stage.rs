@@ -162,6 +162,7 @@ impl Stage {
             retention: Arc::new(store.clone()),
             principals: runs.clone(),
             service_accounts: runs.clone(),
+            api_tokens: runs.clone(),
             tokens: runs.clone(),
             account_settings: runs.clone(),
             pauses: runs.clone(),
