@@ -5,6 +5,7 @@ pub mod create;
 pub mod get;
 pub mod list;
 pub mod members;
+pub mod settings;
 
 use domain::model;
 use serde::Serialize;

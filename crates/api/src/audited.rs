@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::State;
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
+use crate::scope::Operation;
 use crate::tokens::Clock;
 
 /// Operation; the action that its denial is recorded as; the actions that its success leaves an entry of. A mutation and a
@@ -40,6 +41,21 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("addAccountMember",        "member.add",       &["member.add"]),
     ("changeAccountMember",     "member.change_role", &["member.change_role"]),
     ("removeAccountMember",     "member.remove",    &["member.remove"]),
+    ("createServiceAccount",    "service_account.create", &["service_account.create"]),
+    ("listServiceAccounts",     "service_account.list", &[]),
+    ("disableServiceAccount",   "service_account.disable", &["service_account.disable"]),
+    ("addClientSecret",         "service_account.add_secret", &["service_account.add_secret"]),
+    ("listClientSecrets",       "service_account.list_secrets", &[]),
+    ("deleteClientSecret",      "service_account.delete_secret", &["service_account.delete_secret"]),
+    ("issueToken",              "token.issue",      &["token.issue"]),
+    ("getOwnToken",             "token.read",       &[]),
+    ("issueWorkspaceToken",     "token.issue",      &["token.issue"]),
+    ("issueWorkspaceTokenByName", "token.issue",    &["token.issue"]),
+    ("createApiToken",          "api_token.create", &["api_token.create"]),
+    ("listApiTokens",           "api_token.list",   &[]),
+    ("revokeApiToken",          "api_token.revoke", &["api_token.revoke"]),
+    ("getAccountSettings",      "account.read",     &[]),
+    ("changeAccountSettings",   "account.update",   &["account.update"]),
     ("listWorkspaces",          "workspace.list",   &[]),
     ("listWorkspacesByAccount", "workspace.list",   &[]),
     ("createWorkspace",         "workspace.create", &["workspace.create", "workspace.plan"]),
@@ -106,6 +122,12 @@ impl Attempt {
         self.tried().caller = Some(caller.clone());
     }
 
+    /// Whether the request names a workspace that the token is not for.
+    pub fn strays(&self, name: &str, id: Uuid) -> bool {
+        let only = self.tried().caller.as_ref().and_then(|caller| caller.workspace);
+        name == "workspace_id" && only.is_some_and(|only| only != id)
+    }
+
     /// The request names an account, a workspace or a run in its query or body: `name` is the field's.
     pub fn about(&self, name: &str, id: Uuid) {
         if let Some(kind) = name.strip_suffix("_id").filter(|kind| ["account", "workspace", "run", "principal"].contains(kind)) {
@@ -138,13 +160,14 @@ impl Attempt {
 fn singular(part: &str) -> &str {
     match part {
         "provisioning-runs" => "run",
+        "api-tokens" => "api_token",
         other => other.strip_suffix('s').unwrap_or(other),
     }
 }
 
 /// Which action each route's denials are recorded as.
 #[derive(Clone)]
-pub(crate) struct Actions(Arc<Vec<(Method, String, &'static str)>>);
+pub(crate) struct Actions(Arc<Vec<(Method, String, &'static str, &'static str)>>);
 
 impl Actions {
     pub fn of(document: &OpenApi) -> Self {
@@ -159,22 +182,26 @@ impl Actions {
             ];
             for (method, operation) in operations {
                 let id = operation.as_ref().and_then(|o| o.operation_id.as_deref());
-                if let Some((_, action, _)) = OPERATIONS.iter().find(|(known, ..)| Some(*known) == id) {
-                    actions.push((method, path.clone(), *action));
+                if let Some((id, action, _)) = OPERATIONS.iter().find(|(known, ..)| Some(*known) == id) {
+                    actions.push((method, path.clone(), *id, *action));
                 }
             }
         }
         Self(Arc::new(actions))
     }
 
-    /// Below a pillar's path everything is the pillar's.
-    fn action(&self, method: &Method, template: &str) -> &'static str {
+    /// The operation and its action. Below a pillar's path everything is the pillar's.
+    fn of_route(&self, method: &Method, template: &str) -> Option<(&'static str, &'static str)> {
         let (method, template) = match template.strip_suffix("/{*rest}") {
             Some(pillar) => (&Method::GET, pillar),
             None if method == Method::HEAD => (&Method::GET, template),
             None => (method, template),
         };
-        self.0.iter().find(|(m, path, _)| m == method && path == template).map_or("request", |(_, _, action)| action)
+        self.0.iter().find(|(m, path, ..)| m == method && path == template).map(|(.., id, action)| (*id, *action))
+    }
+
+    fn action(&self, method: &Method, template: &str) -> &'static str {
+        self.of_route(method, template).map_or("request", |(_, action)| action)
     }
 }
 
@@ -183,6 +210,8 @@ pub(crate) async fn watch(Extracted((state, actions)): Extracted<(State, Actions
     let Some(route) = request.extensions().get::<MatchedPath>().cloned() else { return next.run(request).await };
     let attempt = Attempt::default();
     request.extensions_mut().insert(attempt.clone());
+    let operation = Operation(actions.of_route(request.method(), route.as_str()).map(|(id, _)| id));
+    request.extensions_mut().insert(operation);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = next.run(request).await;
     if let Some(problem) = response.extensions().get::<Problem>().filter(|problem| is_denial(problem.code())) {
@@ -223,7 +252,7 @@ impl Denials {
     }
 
     /// Returns once the entry is written, if there is one to write; never fails the request.
-    async fn note(&self, denial: Denial) {
+    pub(crate) async fn note(&self, denial: Denial) {
         metrics::counter!("audit_denials_total").increment(1);
         let told = self.book().note(denial, (self.0.clock)());
         if told.is_empty() {

@@ -134,12 +134,14 @@ pub struct Fields {
     known: Vec<&'static str>,
     errors: Vec<Invalid>,
     attempt: Attempt,
+    /// It names a workspace that the token is not for.
+    strayed: bool,
 }
 
 impl JsonBody {
     #[must_use]
     pub fn fields(self) -> Fields {
-        Fields { left: self.fields.0, known: Vec::new(), errors: Vec::new(), attempt: self.attempt }
+        Fields { left: self.fields.0, known: Vec::new(), errors: Vec::new(), attempt: self.attempt, strayed: false }
     }
 }
 
@@ -200,6 +202,7 @@ impl Fields {
             return None;
         };
         self.attempt.about(name, id);
+        self.strayed |= self.attempt.strays(name, id);
         Some(id)
     }
 
@@ -276,6 +279,9 @@ impl Fields {
     /// # Errors
     /// Everything that was wrong with the body's shape, fields that nobody asked for included.
     pub fn finish(self) -> Result<(), Problem> {
+        if self.strayed {
+            return Err(crate::scope::refused());
+        }
         let errors = self.closed();
         if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(errors)) }
     }

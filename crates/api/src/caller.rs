@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use domain::audit::denials::Denial;
 use domain::{Caller, Invalid, Principal, PrincipalKind};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -13,7 +14,8 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
-use crate::tokens::Rejection;
+use crate::scope;
+use crate::tokens::{Rejection, TokenError};
 
 /// Characters of a user agent that are kept for the audit log.
 const USER_AGENT_MAX: usize = 256;
@@ -30,24 +32,48 @@ impl FromRequestParts<State> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        let claims = state.authenticator.authenticate(token).await.map_err(rejected)?;
-        let extensions = &parts.extensions;
-        let mut caller = Caller {
-            principal: claims.principal,
-            on_behalf_of: None,
-            credential_id: claims.token_id,
-            source_ip: state.trusted_proxies.source(parts),
-            user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
-            request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
-            traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
+        let claims = match state.authenticator.authenticate(token).await {
+            Ok(claims) => claims,
+            Err(Rejection::Revoked(claims)) => {
+                let caller = caller_of(parts, state, claims.principal, claims.token_id);
+                let denial = Denial { caller, action: "token.use".to_owned(), targets: Vec::new(), problem_type: Code::InvalidToken.uri() };
+                state.denials.note(denial).await;
+                return Err(rejected(Rejection::Refused(TokenError::Revoked)));
+            }
+            Err(rejection) => return Err(rejected(rejection)),
         };
-        let attempt = Attempt::of(extensions);
+        let mut caller = caller_of(parts, state, claims.principal, claims.token_id.clone());
+        (caller.on_behalf_of, caller.workspace) = (claims.on_behalf_of, claims.workspace);
+        let attempt = Attempt::of(&parts.extensions);
         attempt.by(&caller);
+        if let Some(workspace) = claims.workspace {
+            scope::admit(parts, workspace).await?;
+        }
+        parts.extensions.insert(claims);
         if let Some(user) = named_user(&parts.headers)? {
+            // Such a token says itself for whom its holder acts.
+            if caller.workspace.is_some() {
+                return Err(scope::refused());
+            }
             caller.on_behalf_of = Some(found_user(state, caller.principal, user).await?);
             attempt.by(&caller);
         }
         Ok(Self(caller))
+    }
+}
+
+/// Who sends a request, once it is known, with what the audit log wants to know of the request.
+pub(crate) fn caller_of(parts: &Parts, state: &State, principal: Principal, credential_id: Option<String>) -> Caller {
+    let extensions = &parts.extensions;
+    Caller {
+        principal,
+        on_behalf_of: None,
+        workspace: None,
+        credential_id,
+        source_ip: state.trusted_proxies.source(parts),
+        user_agent: parts.headers.get(header::USER_AGENT).map(|v| printable(v.as_bytes())),
+        request_id: extensions.get::<RequestId>().map(|r| r.0.to_string()).unwrap_or_default(),
+        traceparent: extensions.get::<TraceParent>().map(|t| t.0.clone()),
     }
 }
 
@@ -122,6 +148,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 fn rejected(rejection: Rejection) -> Problem {
     match rejection {
         Rejection::Refused(reason) => invalid_token(&reason.to_string()),
+        Rejection::Revoked(_) => invalid_token(&TokenError::Revoked.to_string()),
         Rejection::Unavailable(cause) => {
             tracing::warn!(%cause, "a token could not be checked");
             Problem::away()

@@ -4,6 +4,7 @@
 //! decided here: a handler parses, calls one use case, and words its answer.
 
 mod accounts;
+mod api_tokens;
 mod audit;
 pub mod audited;
 mod body;
@@ -16,6 +17,7 @@ mod health;
 mod idempotency;
 mod if_match;
 mod index;
+mod issuing;
 mod me;
 mod members;
 mod middleware;
@@ -29,7 +31,9 @@ mod query;
 mod regions;
 mod routes;
 mod runs;
+pub mod scope;
 pub mod serve;
+mod service_accounts;
 mod streams;
 mod timestamp;
 pub mod tokens;
@@ -48,7 +52,7 @@ pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
 pub use streams::{Pace, Streams};
-pub use tokens::{Authenticator, Claims, Clock, Issuer, Rejection, TokenError};
+pub use tokens::{Authenticator, Claims, Clock, Grant, Issuer, Rejection, TokenError, TokenKind};
 pub use watch::Watch;
 
 /// What the handlers work with.
@@ -56,6 +60,8 @@ pub use watch::Watch;
 pub struct State {
     pub berth: Berth,
     pub authenticator: Arc<dyn Authenticator>,
+    /// Signs the tokens that this API gives; `None`: it gives none.
+    pub issuer: Option<Arc<Issuer>>,
     pub limits: Limits,
     pub exports: ExportOptions,
     pub trusted_proxies: TrustedProxies,
@@ -97,8 +103,9 @@ impl State {
         let watch = Watch::new(berth.runs.clone(), WATCH_INTERVAL);
         Self {
             denials: Denials::new(berth.clone(), clock),
+            authenticator: Arc::new(tokens::Standing { berth: berth.clone(), inner: authenticator }),
             berth,
-            authenticator,
+            issuer: None,
             limits: Limits::default(),
             exports: ExportOptions::default(),
             trusted_proxies: TrustedProxies::default(),

@@ -63,6 +63,7 @@ pub fn frame() -> OpenApi {
             tag("Provisioning runs", "What is at work on accounts and workspaces, and what an operator may do about it."),
             tag("Pauses", "Operators' orders that nothing new starts on a backend, of a saga, or for an account."),
             tag("Accounts", "Tenants that own workspaces."),
+            tag("Tokens", "Service accounts, their secrets, and tokens."),
             tag("Pillars", "Paths reserved for neighbouring services of a workspace."),
             tag("Service", "This installation and its caller."),
         ]))
@@ -184,7 +185,8 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     if !public {
         operation.parameters.get_or_insert_default().push(on_behalf_of().into());
     }
-    if *method == HttpMethod::Post {
+    // Each token that is asked for is another one.
+    if *method == HttpMethod::Post && !operation.operation_id.as_deref().is_some_and(|id| id.starts_with("issue")) {
         operation.parameters.get_or_insert_default().push(idempotency_key().into());
     }
     for (status, response) in &mut operation.responses.responses {

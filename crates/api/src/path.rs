@@ -43,6 +43,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PathIds {
     }
 }
 
+/// The first three such parts.
+#[derive(Debug, Clone, Copy)]
+pub struct PathThreeIds(pub Uuid, pub Uuid, pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathThreeIds {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let PathIds(first, second) = PathIds::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| refuse("", "the path is not UTF-8"))?;
+        let (name, value) = params.iter().nth(2).ok_or_else(|| refuse("", "the path holds two ids only"))?;
+        parse_id(value).map(|third| Self(first, second, third)).ok_or_else(|| refuse(&format!("{{{name}}}"), "is not a UUID"))
+    }
+}
+
 fn refuse(pointer: &str, detail: &str) -> Problem {
     Problem::invalid_request(vec![Invalid::new(pointer, detail)])
 }

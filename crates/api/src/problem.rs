@@ -66,8 +66,12 @@ codes! {
         "Send `Authorization: Bearer TOKEN`.";
     InvalidToken = 401 "invalid_token": "The token is not valid",
         "Get a new token from the issuer and send it as it is.";
+    InvalidClient = 401 "invalid_client": "These are nobody's credentials",
+        "Check `client_id` and `client_secret`; if they were right once, ask who administers the account for a new secret.";
     PermissionDenied = 403 "permission_denied": "You may not do this",
         "Ask an administrator of the named object for the permission.";
+    TokenScope = 403 "token_scope": "The token is not for this",
+        "Send a token that is not bound to one workspace, or ask about the token's own; `GET /v1/tokens/self` tells which that is.";
     OnBehalfOfRefused = 403 "on_behalf_of_refused": "You may not act on behalf of this user",
         "Leave `Berth-On-Behalf-Of` out, or send it with a service account's token and the id or the name of a user whom Berth knows.";
     NotFound = 404 "not_found": "There is no such thing, or you may not see it",
@@ -86,10 +90,20 @@ codes! {
         "Delete workspaces that are not needed, or have the quota raised.";
     AccountNotActive = 409 "account_not_active": "The account is not active",
         "Wait until the account's own provisioning run has succeeded.";
+    TokensExhausted = 409 "tokens_exhausted": "You have as many long-lived tokens as you may",
+        "Revoke those that are no longer used.";
+    DefaultRegionMissing = 409 "default_region_missing": "The account has no default region",
+        "Set one (`PATCH /v1/accounts/{id}/settings`), or create the workspace with `POST /v1/workspaces`, which names its region.";
     WorkspaceNotActive = 409 "workspace_not_active": "The workspace is not active",
         "Wait until the workspace's own provisioning run has succeeded; one that has failed or is being purged takes no more changes.";
     MemberExists = 409 "member_exists": "This principal is a member already",
         "Change the member's role instead.";
+    ServiceAccountExists = 409 "service_account_exists": "The account has a service account of this name",
+        "Use the one that is there, or choose another name; one that was disabled keeps its own.";
+    ServiceAccountDisabled = 409 "service_account_disabled": "The service account is disabled",
+        "Create another one; what is disabled stays so.";
+    SecretsExhausted = 409 "secrets_exhausted": "The service account has as many secrets as it may",
+        "Delete one that is no longer used.";
     LastOwner = 409 "last_owner": "There would be no owner left",
         "Make somebody else an owner first.";
     RunInProgress = 409 "run_in_progress": "Another run is at work on this workspace",

@@ -3,7 +3,10 @@
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{State, accounts, document, exports, health, index, me, openapi, pauses, problem, regions, runs, workspaces};
+use crate::{
+    State, accounts, api_tokens, document, exports, health, index, issuing, me, openapi, pauses, problem, regions, runs, service_accounts,
+    workspaces,
+};
 
 pub fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(openapi::frame())
@@ -15,6 +18,17 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(accounts::audit::audit))
         .routes(routes!(accounts::members::list::list, accounts::members::add::add))
         .routes(routes!(accounts::members::change::change, accounts::members::remove::remove))
+        .routes(routes!(service_accounts::create::create, service_accounts::list::list))
+        .routes(routes!(service_accounts::disable::disable))
+        .routes(routes!(service_accounts::add_secret::add_secret, service_accounts::secrets::secrets))
+        .routes(routes!(service_accounts::delete_secret::delete_secret))
+        .routes(routes!(api_tokens::create::create, api_tokens::list::list))
+        .routes(routes!(api_tokens::revoke::revoke))
+        .routes(routes!(issuing::application::issue))
+        .routes(routes!(issuing::own::own))
+        .routes(routes!(issuing::workspace::issue))
+        .routes(routes!(issuing::by_name::issue))
+        .routes(routes!(accounts::settings::get::get, accounts::settings::change::change))
         .routes(routes!(workspaces::create::create, workspaces::list::list))
         .routes(routes!(workspaces::get::get, workspaces::update::update, workspaces::delete::delete))
         .routes(routes!(workspaces::restore::restore))

@@ -3,6 +3,7 @@
 //! A token is a secret: none is ever logged, and none appears in a `Debug` output.
 
 mod remembered;
+mod standing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use saga::Time;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use remembered::Remembered;
+pub(crate) use standing::Standing;
 
 /// The audience of every token for this API.
 pub const AUDIENCE: &str = "berth";
@@ -39,6 +42,38 @@ pub struct Claims {
     pub expires_at: Time,
     /// How long the token will be accepted from now on.
     pub valid_for: Duration,
+    pub kind: TokenKind,
+    /// The only workspace that the token is good for.
+    pub workspace: Option<Uuid>,
+    /// The user for whom its holder acts with it, whatever the request says.
+    pub on_behalf_of: Option<Principal>,
+}
+
+/// How a token was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// A person's, or one that was made by hand.
+    Login,
+    /// Got with a service account's credentials.
+    Application,
+    /// For exactly one workspace.
+    Workspace,
+    /// Long-lived; no JWT.
+    Api,
+}
+
+/// A token that is to be issued.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub principal: Principal,
+    /// Its `jti`.
+    pub token_id: Uuid,
+    pub lifetime: Duration,
+    pub kind: TokenKind,
+    pub workspace: Option<Uuid>,
+    /// The id of a user.
+    pub on_behalf_of: Option<Uuid>,
 }
 
 /// Why a token is not accepted; said to the client, so never more than it may know.
@@ -64,6 +99,14 @@ pub enum TokenError {
     MissingClaim,
     #[error("the token's subject is not `user:UUID` or `service_account:UUID`")]
     Subject,
+    #[error("the token is for one workspace and does not say for which, or says so and is not")]
+    Scope,
+    #[error("the token is no longer good")]
+    Revoked,
+    #[error("the token is nobody's: a long-lived one begins with `berth_token_` and has 104 digits")]
+    Unknown,
+    #[error("the token rests while its workspace is frozen")]
+    Frozen,
 }
 
 /// Why a request with a token goes no further.
@@ -71,6 +114,9 @@ pub enum TokenError {
 pub enum Rejection {
     #[error(transparent)]
     Refused(#[from] TokenError),
+    /// It was good once: its use is recorded.
+    #[error("the token is no longer good")]
+    Revoked(Box<Claims>),
     /// What is needed to tell cannot be had now; never read as a refusal.
     #[error("the token cannot be checked now: {0}")]
     Unavailable(String),
@@ -117,6 +163,14 @@ struct Payload {
     nbf: Option<i64>,
     #[serde(default)]
     jti: Option<String>,
+    /// None: a login. One that this version does not know makes the token malformed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<TokenKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workspace: Option<Uuid>,
+    /// The user for whom the subject acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    act_for: Option<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,15 +218,26 @@ impl Issuer {
     /// # Errors
     /// The signature cannot be made.
     pub fn sign(&self, principal: Principal, token_id: Uuid, lifetime: Duration) -> Result<String, KeyError> {
+        self.issue(&Grant { principal, token_id, lifetime, kind: TokenKind::Login, workspace: None, on_behalf_of: None })
+    }
+
+    /// A token of any kind that is a JWT.
+    ///
+    /// # Errors
+    /// The signature cannot be made.
+    pub fn issue(&self, grant: &Grant) -> Result<String, KeyError> {
         let now = (self.clock)();
         let payload = Payload {
             iss: self.name.clone(),
             aud: Audience::One(AUDIENCE.to_owned()),
-            sub: format!("{}:{}", principal.kind.as_str(), principal.id),
-            exp: seconds(now + lifetime),
+            sub: format!("{}:{}", grant.principal.kind.as_str(), grant.principal.id),
+            exp: seconds(now + grant.lifetime),
             iat: Some(seconds(now)),
             nbf: None,
-            jti: Some(token_id.to_string()),
+            jti: Some(grant.token_id.to_string()),
+            kind: Some(grant.kind).filter(|kind| *kind != TokenKind::Login),
+            workspace: grant.workspace,
+            act_for: grant.on_behalf_of,
         };
         encode(&Header::new(Algorithm::EdDSA), &payload, &self.encoding).map_err(|e| KeyError(e.to_string()))
     }
@@ -193,7 +258,19 @@ impl Issuer {
         }
         let principal = principal(&payload.sub).ok_or(TokenError::Subject)?;
         let expires_at = Time::from_micros(payload.exp.saturating_mul(1_000_000));
-        Ok(Claims { principal, token_id: payload.jti.clone(), expires_at, valid_for: (expires_at + LEEWAY).since(now) })
+        let kind = payload.kind.unwrap_or(TokenKind::Login);
+        if kind == TokenKind::Api || (kind == TokenKind::Workspace) != payload.workspace.is_some() {
+            return Err(TokenError::Scope);
+        }
+        Ok(Claims {
+            principal,
+            token_id: payload.jti.clone(),
+            expires_at,
+            valid_for: (expires_at + LEEWAY).since(now),
+            kind,
+            workspace: payload.workspace,
+            on_behalf_of: payload.act_for.map(|id| Principal { kind: PrincipalKind::User, id }),
+        })
     }
 }
 

@@ -20,8 +20,8 @@ pub use print::check;
 pub use reference::reference;
 use section::Section;
 pub use sections::{
-    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Runs, Server, Worker,
-    Workspaces,
+    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Runs, Server, Tokens,
+    Worker, Workspaces,
 };
 pub use units::Period;
 
@@ -36,6 +36,7 @@ pub struct Config {
     pub permissions: Permissions,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
+    pub tokens: Tokens,
     pub runs: Runs,
     pub worker: Worker,
     pub export: Export,
@@ -54,6 +55,7 @@ impl Default for Config {
             permissions: Permissions::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
+            tokens: Tokens::default(),
             runs: Runs::default(),
             worker: Worker::default(),
             export: Export::default(),
@@ -73,6 +75,7 @@ const SECTIONS: &[&Section] = &[
     &Permissions::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,
+    &Tokens::SECTION,
     &Runs::SECTION,
     &Worker::SECTION,
     &Export::SECTION,

@@ -42,7 +42,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         _ = process.told() => return Ok(()),
     };
     let lines = environment_file::write(&data, &config.data.dir, &issuer, &berth, &tenant, &url)?;
-    process.serve(config, &berth, issuer.clone(), listener)?;
+    process.serve(config, &berth, issuer.clone(), issuer.clone(), listener)?;
     process.observe(&berth, &store, admin_listener, None);
     process.spawn(|stop| control.serve(berth, issuer, stop));
 

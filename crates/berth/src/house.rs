@@ -10,7 +10,6 @@ use std::sync::Arc;
 use domain::berth::{Region, Settings};
 use domain::ports::{Backends, Ids as _, Wake};
 use domain::{Berth, Change};
-use providers::tokens::NoTokens;
 use saga::Registry;
 use saga::worker::{Handle, Options, Worker};
 use store::{Hint, Hints, Store};
@@ -68,7 +67,7 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         permissions: permissions.clone(),
         backends,
         freezes: Arc::new(store.clone()),
-        tokens: Arc::new(NoTokens),
+        tokens: Arc::new(store.clone()),
     });
     let mut registry = Registry::default();
     for definition in sagas::definitions(config.dev.sagas.as_deref())? {
@@ -91,6 +90,10 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         exports: Arc::new(store.exports(config.export.concurrent as usize)),
         retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
+        service_accounts: Arc::new(store.clone()),
+        api_tokens: Arc::new(store.clone()),
+        tokens: Arc::new(store.clone()),
+        account_settings: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,
@@ -108,6 +111,7 @@ fn settings(config: &Config) -> Settings {
         regions: config.regions.iter().map(|r| Region { name: r.name.clone(), backend: r.backend.clone() }).collect(),
         workspaces_max: i64::from(config.accounts.workspaces_max),
         self_serve_accounts: config.accounts.self_serve,
+        mint_creates: config.tokens.create_workspaces,
         purge_after: config.workspaces.purge_after.0,
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Authenticator, Denials, ExportOptions, Limits, Pace, Streams, TrustedProxies};
+use api::{Authenticator, Denials, ExportOptions, Issuer, Limits, Pace, Streams, TrustedProxies};
 use domain::{Berth, Change};
 use metrics_exporter_prometheus::PrometheusHandle;
 use saga::worker::Worker;
@@ -86,9 +86,11 @@ impl Process {
         config: &Config,
         berth: &Berth,
         authenticator: Arc<dyn Authenticator>,
+        issuer: Arc<Issuer>,
         listener: TcpListener,
     ) -> Result<(), Failure> {
         let mut state = api::State::new(berth.clone(), authenticator, Arc::new(system_time));
+        state.issuer = Some(issuer);
         state.limits = Limits {
             body_bytes: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             body_timeout: config.server.body_timeout.0,

@@ -60,7 +60,7 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
     let mut does = Vec::new();
     if let (Some(issuer), Some(listener)) = (issuer, listener) {
         does.push(format!("serves on {}", url(&listener)?));
-        process.serve(config, &berth, issuer, listener)?;
+        process.serve(config, &berth, issuer.clone(), issuer, listener)?;
     }
     if roles.works {
         does.push("works".to_owned());

@@ -5,7 +5,8 @@
 //! and lacks the right needed is told which.
 //!
 //! Where a service account acts for a user, both must hold every right. Whoever's role was reduced is refused on the account
-//! or workspace, and below, until the permission system knows: every check comes through here and looks.
+//! or workspace, and below, until the permission system knows: every check comes through here and looks. With a token of one
+//! workspace there is no right on anything else, whatever its holder may do.
 
 use uuid::Uuid;
 
@@ -231,6 +232,9 @@ impl Ground {
         consistency: Consistency,
         questions: [Question<'_>; N],
     ) -> Result<[bool; N], Error> {
+        if caller.workspace.is_some_and(|only| only != self.scope) {
+            return Ok([false; N]);
+        }
         let consistency = if self.unsettled { settled(berth, caller, &[self.scope], consistency).await? } else { consistency };
         let mut asked = Vec::new();
         for (index, (right, creators)) in questions.iter().enumerate() {
@@ -241,6 +245,10 @@ impl Ground {
         let mut held = [true; N];
         for (index, answer) in indexes.into_iter().zip(bulk(berth, &checks, &consistency).await?) {
             held[index] &= answer;
+        }
+        for (held, (right, _)) in held.iter_mut().zip(questions) {
+            // Nobody operates the platform with the token of a workspace.
+            *held &= caller.workspace.is_none() || right.scope.is_some();
         }
         Ok(held)
     }
@@ -279,7 +287,12 @@ pub(crate) async fn ask_each(
     scopes.dedup();
     let consistency = settled(berth, caller, &scopes, consistency.clone()).await?;
     let checks: Vec<Check> = rights.iter().flat_map(|right| caller.principals().map(|principal| right.of(principal))).collect();
-    let answers = bulk(berth, &checks, &consistency).await?;
+    let mut answers = bulk(berth, &checks, &consistency).await?;
+    for (answers, right) in answers.chunks_mut(caller.principals().count()).zip(rights) {
+        if caller.workspace.is_some() && caller.workspace != right.scope {
+            answers.fill(false);
+        }
+    }
     Ok(answers.chunks(caller.principals().count()).map(<[bool]>::to_vec).collect())
 }
 

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    Accounts, Answer, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids, Keyed, Members, Pauses,
-    Principals, ProvisioningRuns, Retention, Timer, Wake, Workspaces, Written,
+    AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids,
+    Keyed, Members, Pauses, Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, WorkspaceTokens, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 
@@ -26,6 +26,10 @@ pub struct Berth {
     pub exports: Arc<dyn Exports>,
     pub retention: Arc<dyn Retention>,
     pub principals: Arc<dyn Principals>,
+    pub service_accounts: Arc<dyn ServiceAccounts>,
+    pub tokens: Arc<dyn WorkspaceTokens>,
+    pub api_tokens: Arc<dyn ApiTokens>,
+    pub account_settings: Arc<dyn AccountSettings>,
     pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,
     pub permissions: Arc<dyn Permissions>,
@@ -43,6 +47,8 @@ pub struct Settings {
     pub workspaces_max: i64,
     /// Whether any authenticated user may create an account; otherwise `platform#administer` is needed.
     pub self_serve_accounts: bool,
+    /// Whether a token for a workspace that is not there yet makes it.
+    pub mint_creates: bool,
     /// How long a deleted workspace can be restored.
     pub purge_after: Duration,
 }

@@ -59,8 +59,18 @@ pub enum Error {
     /// Whose the name was has another one now, or is deleted; it comes first, if the caller may read it.
     #[error("the name belonged to a workspace that has another one now, or is deleted")]
     NameRetired { workspaces: Vec<Uuid> },
+    #[error("you have {max} long-lived tokens, which is as many as one may have at once")]
+    TokensExhausted { max: usize },
+    #[error("the account has no default region")]
+    DefaultRegionMissing,
     #[error("the workspace is {status}, not active")]
     WorkspaceNotActive { status: &'static str },
+    #[error("a service account of this account has the name already")]
+    ServiceAccountExists,
+    #[error("the service account is disabled")]
+    ServiceAccountDisabled,
+    #[error("the service account has {max} secrets, which is as many as it may have at once")]
+    SecretsExhausted { max: usize },
     #[error("this principal is a member already")]
     MemberExists,
     #[error("the {scope} would be left without an owner")]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::audit::Draft;
 use crate::members::delivery::{back_off, deliver};
 use crate::permissions::PermissionsError;
+use crate::service_accounts::relate;
 use crate::workspaces::delete::start_purge;
 use crate::{Berth, Error};
 
@@ -156,6 +157,16 @@ pub async fn forget_membership_changes(berth: &Berth) -> Result<Done, Error> {
 pub struct Walk {
     after: Option<RunId>,
     began_at: Option<Time>,
+}
+
+/// Tells the permission system of service accounts that it was not told of when they were made.
+///
+/// # Errors
+/// The database is away.
+pub async fn relate_service_accounts(berth: &Berth) -> Result<Done, Error> {
+    let due = berth.service_accounts.unrelated(WORKSPACES).await?;
+    let act = |(id, account)| async move { relate(berth, id, account).await.map(|()| false) };
+    Ok(each(berth, due, |(id, _)| *id, None, act).await)
 }
 
 /// Forgets runs that ended `kept` ago or earlier and that nothing needs any more; goes on where `walk` has come to.

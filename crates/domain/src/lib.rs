@@ -1,7 +1,9 @@
 //! Berth's rules, use cases, saga steps and ports. No IO, no clock, no randomness: those come in through [`ports`].
 
 mod access;
+pub mod account_settings;
 pub mod accounts;
+pub mod api_tokens;
 pub mod audit;
 pub mod berth;
 pub mod change;
@@ -21,6 +23,8 @@ pub mod platform;
 pub mod ports;
 pub mod principal;
 pub mod runs;
+pub mod secrets;
+pub mod service_accounts;
 pub mod steps;
 pub mod workspaces;
 

@@ -1,5 +1,6 @@
 //! What the use cases need of the outside. One method is one transaction (store) or one remote call (backends).
 
+mod api_tokens;
 mod audit_log;
 mod deletions;
 mod edits;
@@ -12,7 +13,9 @@ mod members;
 mod pauses;
 mod platform;
 mod retention;
+mod service_accounts;
 mod timer;
+mod workspace_tokens;
 
 use std::collections::HashMap;
 
@@ -31,6 +34,7 @@ use crate::model::{
 };
 use crate::{Principal, PrincipalKind};
 
+pub use api_tokens::*;
 pub use audit_log::*;
 pub use deletions::*;
 pub use edits::*;
@@ -43,7 +47,9 @@ pub use members::*;
 pub use pauses::*;
 pub use platform::*;
 pub use retention::*;
+pub use service_accounts::*;
 pub use timer::*;
+pub use workspace_tokens::*;
 
 /// Makes ids; randomness and time are behind it.
 pub trait Ids: Send + Sync + 'static {

@@ -45,6 +45,8 @@ pub struct Caller {
     pub principal: Principal,
     /// The user for whom a service account acts: both must hold a right, and both are audited.
     pub on_behalf_of: Option<Principal>,
+    /// The only workspace that the token is good for: on everything else the caller has no right, whoever it is.
+    pub workspace: Option<Uuid>,
     /// The id (`jti`) of the token, never the token.
     pub credential_id: Option<String>,
     pub source_ip: Option<IpAddr>,

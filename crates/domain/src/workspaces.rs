@@ -6,3 +6,4 @@ pub mod edit;
 pub mod named;
 pub mod read;
 pub mod status;
+pub mod tokens;

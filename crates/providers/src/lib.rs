@@ -2,4 +2,3 @@
 
 pub mod backends;
 pub mod permissions;
-pub mod tokens;

@@ -4,6 +4,7 @@
 
 mod accepts;
 mod accounts;
+mod api_tokens;
 mod audit;
 mod bench;
 mod changes;
@@ -24,9 +25,11 @@ mod provisioning_runs;
 mod retention;
 mod run_commits;
 mod runs;
+mod service_accounts;
 mod tuples;
 mod words;
 mod workers;
+mod workspace_tokens;
 mod workspaces;
 
 use std::sync::Arc;
@@ -60,6 +63,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
     [
         accepts::STATEMENTS,
         accounts::STATEMENTS,
+        api_tokens::STATEMENTS,
         audit::STATEMENTS,
         audit::search::STATEMENTS,
         bench::audit::STATEMENTS,
@@ -93,8 +97,10 @@ pub fn statements() -> Vec<&'static db::Statement> {
         run_commits::STATEMENTS,
         run_commits::rows::STATEMENTS,
         runs::STATEMENTS,
+        service_accounts::STATEMENTS,
         tuples::STATEMENTS,
         workers::STATEMENTS,
+        workspace_tokens::STATEMENTS,
         workspaces::STATEMENTS,
         workspaces::read::STATEMENTS,
     ]

@@ -18,7 +18,6 @@ use domain::workspaces::status;
 use domain::{Berth, Caller, Change, PrincipalKind};
 use providers::backends::{Faulty, Local, Rates};
 use providers::permissions::Embedded;
-use providers::tokens::NoTokens;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use saga::journal::Ending;
@@ -118,6 +117,7 @@ impl Installation {
             regions: vec![Region { name: REGION.to_owned(), backend: "local".to_owned() }],
             workspaces_max: 10_000,
             self_serve_accounts: true,
+            mint_creates: true,
             purge_after: std::time::Duration::from_hours(720),
         };
         let berth = Berth {
@@ -132,13 +132,17 @@ impl Installation {
             exports: Arc::new(port.exports(1)),
             retention: port.clone(),
             principals: port.clone(),
+            service_accounts: port.clone(),
+            api_tokens: port.clone(),
+            tokens: port.clone(),
+            account_settings: port.clone(),
             pauses: port.clone(),
             health: port,
             sagas: registry(&domain::steps::Outside {
                 permissions: permissions.clone(),
                 backends,
                 freezes: Arc::new(store.clone()),
-                tokens: Arc::new(NoTokens),
+                tokens: Arc::new(store.clone()),
             }),
             permissions,
             ids,
@@ -152,6 +156,7 @@ impl Installation {
         let caller = Caller {
             principal: user.principal,
             on_behalf_of: None,
+            workspace: None,
             credential_id: None,
             source_ip: None,
             user_agent: None,

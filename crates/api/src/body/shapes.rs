@@ -15,6 +15,18 @@ impl Fields {
         time
     }
 
+    /// The field's text; `None` if it is `null`, or is not given.
+    pub fn text_or_null(&mut self, name: &'static str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            Value::Null => None,
+            _ => {
+                self.refuse(name, "is neither a string nor null");
+                None
+            }
+        }
+    }
+
     /// An array of a few words.
     pub fn words<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<Vec<T>> {
         let Value::Array(items) = self.take(name)? else {
@@ -39,8 +51,15 @@ impl Fields {
             self.refuse(name, "is not an object");
             return None;
         };
-        let mut inner = Self { left: entries.into_iter().collect(), known: Vec::new(), errors: Vec::new(), attempt: self.attempt.clone() };
+        let mut inner = Self {
+            left: entries.into_iter().collect(),
+            known: Vec::new(),
+            errors: Vec::new(),
+            attempt: self.attempt.clone(),
+            strayed: false,
+        };
         let value = read(&mut inner);
+        self.strayed |= inner.strayed;
         for error in inner.closed() {
             self.refuse_at(&format!("/{name}{}", error.pointer), error.detail);
         }
@@ -61,6 +80,35 @@ mod tests {
     }
 
     const WORDS: [(&str, i32); 2] = [("one", 1), ("two", 2)];
+
+    #[test]
+    fn a_body_that_names_another_workspace_than_the_tokens_is_refused() {
+        let (own, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+        let attempt = Attempt::default();
+        attempt.by(&domain::Caller {
+            principal: domain::Principal { kind: domain::PrincipalKind::User, id: own },
+            on_behalf_of: None,
+            workspace: Some(own),
+            credential_id: None,
+            source_ip: None,
+            user_agent: None,
+            request_id: String::new(),
+            traceparent: None,
+        });
+        for (id, is_refused) in [(own, false), (other, true)] {
+            let text = format!(r#"{{"workspace_id": "{id}", "in": {{"workspace_id": "{id}"}}}}"#);
+            let body = JsonBody { raw: Bytes::new(), fields: serde_json::from_str(&text).unwrap(), attempt: attempt.clone() };
+            let mut fields = body.fields();
+            fields.id("workspace_id");
+            fields.object("in", |inner| inner.id("workspace_id"));
+            assert_eq!(fields.finish().is_err_and(|p| p.code() == crate::problem::Code::TokenScope), is_refused);
+            let inner_only = format!(r#"{{"in": {{"workspace_id": "{id}"}}}}"#);
+            let body = JsonBody { raw: Bytes::new(), fields: serde_json::from_str(&inner_only).unwrap(), attempt: attempt.clone() };
+            let mut fields = body.fields();
+            fields.object("in", |inner| inner.id("workspace_id"));
+            assert_eq!(fields.finish().is_err(), is_refused, "an object in the object");
+        }
+    }
 
     #[test]
     fn what_is_right_is_taken() {

@@ -46,6 +46,11 @@ impl From<Error> for Problem {
             Error::WorkspaceNotActive { status } => {
                 Self::new(Code::WorkspaceNotActive, advised(&text, Code::WorkspaceNotActive)).member("workspace_status", status)
             }
+            Error::ServiceAccountExists => Self::of(Code::ServiceAccountExists),
+            Error::ServiceAccountDisabled => Self::of(Code::ServiceAccountDisabled),
+            Error::SecretsExhausted { .. } => Self::new(Code::SecretsExhausted, advised(&text, Code::SecretsExhausted)),
+            Error::TokensExhausted { .. } => Self::new(Code::TokensExhausted, advised(&text, Code::TokensExhausted)),
+            Error::DefaultRegionMissing => Self::of(Code::DefaultRegionMissing),
             Error::MemberExists => Self::of(Code::MemberExists),
             Error::LastOwner { .. } => Self::new(Code::LastOwner, advised(&text, Code::LastOwner)),
             Error::RemovalPending => Self::of(Code::RemovalPending).retry_after(RETRY_AFTER_SECONDS),

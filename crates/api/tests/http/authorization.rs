@@ -55,6 +55,21 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("addAccountMember",       "POST", "/v1/accounts/{account}/members",                             ["401", "404", "403", "404", "404", "404", "404", "422", "422", "422", "403", "404", "404", "401", "401", "401"]),
     ("changeAccountMember",    "PATCH","/v1/accounts/{account}/members/{member}",                    ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
     ("removeAccountMember",    "DELETE","/v1/accounts/{account}/members/{owner}",                    ["401", "404", "403", "404", "404", "404", "404", "409", "409", "409", "403", "404", "404", "401", "401", "401"]),
+    ("createServiceAccount",   "POST", "/v1/accounts/{account}/service-accounts",                    ["401", "404", "403", "404", "404", "404", "404", "409", "409", "409", "403", "404", "404", "401", "401", "401"]),
+    ("listServiceAccounts",    "GET",  "/v1/accounts/{account}/service-accounts",                    ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
+    ("disableServiceAccount",  "DELETE","/v1/accounts/{account}/service-accounts/{idle}",            ["401", "404", "403", "404", "404", "404", "404", "204", "204", "204", "403", "404", "404", "401", "401", "401"]),
+    ("addClientSecret",        "POST", "/v1/accounts/{account}/service-accounts/{program}/secrets",  ["401", "404", "403", "404", "404", "404", "404", "409", "409", "409", "403", "404", "404", "401", "401", "401"]),
+    ("listClientSecrets",      "GET",  "/v1/accounts/{account}/service-accounts/{program}/secrets",  ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
+    ("deleteClientSecret",     "DELETE","/v1/accounts/{account}/service-accounts/{program}/secrets/{secret}", ["401", "404", "403", "404", "404", "404", "404", "204", "404", "404", "403", "404", "404", "401", "401", "401"]),
+    ("issueToken",             "POST", "/v1/tokens",                                                 ["401", "401", "401", "401", "401", "401", "401", "401", "401", "401", "401", "401", "401", "401", "401", "401"]),
+    ("getOwnToken",            "GET",  "/v1/tokens/self",                                            ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("issueWorkspaceToken",    "POST", "/v1/workspaces/{workspace}/tokens",                          ["401", "404", "404", "201", "201", "201", "201", "201", "201", "201", "201", "201", "404", "401", "401", "401"]),
+    ("issueWorkspaceTokenByName","POST","/v1/accounts/{account}/workspace-tokens",                   ["401", "404", "404", "201", "201", "201", "201", "201", "201", "201", "201", "201", "404", "401", "401", "401"]),
+    ("createApiToken",         "POST", "/v1/api-tokens",                                             ["401", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "401", "401", "401"]),
+    ("listApiTokens",          "GET",  "/v1/api-tokens",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
+    ("revokeApiToken",         "DELETE","/v1/api-tokens/{secret}",                                   ["401", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "401", "401", "401"]),
+    ("getAccountSettings",     "GET",  "/v1/accounts/{account}/settings",                            ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
+    ("changeAccountSettings",  "PATCH","/v1/accounts/{account}/settings",                            ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
     ("listWorkspaces",         "GET",  "/v1/workspaces",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
     ("createWorkspace",        "POST", "/v1/workspaces",                                             ["401", "404", "403", "404", "404", "404", "404", "202", "202", "202", "403", "404", "404", "401", "401", "401"]),
     ("getWorkspace",           "GET",  "/v1/workspaces/{workspace}",                                 ["401", "404", "404", "200", "200", "200", "200", "200", "200", "200", "200", "200", "404", "401", "401", "401"]),
@@ -148,9 +163,16 @@ impl Cast {
         // One owner each: whom nobody may remove.
         world.grant(Scope::Account, account, operator.principal, Role::Member).await;
         world.grant(Scope::Workspace, workspace, account_owner.principal, Role::Member).await;
+        let (program, secret) = credentials(&world, &account_owner, account, "program").await;
+        credentials(&world, &account_owner, account, "idle").await;
+        let idle = world.get(&format!("/v1/accounts/{account}/service-accounts"), &account_owner).await;
+        let idle = idle.json.as_array().unwrap().iter().find(|one| one["name"] == "idle").unwrap()["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(world.post(&secrets_of(account, program), &account_owner, json!({})).await.status, 201);
         let named = [("{member}", &account_member), ("{owner}", &account_owner), ("{viewer}", &viewer), ("{lead}", &owner)]
             .map(|(name, user)| (name, user.principal.id))
-            .to_vec();
+            .into_iter()
+            .chain([("{program}", program), ("{secret}", secret), ("{idle}", idle)])
+            .collect();
 
         let claims = |aud: &str, exp: i64| json!({"iss": "https://berth.test", "aud": aud, "sub": format!("user:{}", account_owner.principal.id), "exp": exp});
         let valid_until = 1_800_000_000 + 3600;
@@ -221,6 +243,13 @@ impl Cast {
             "changeWorkspaceStatus" => Some(json!({"status": "active"})),
             "createAccount" => Some(json!({"name": "New"})),
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
+            // Of one that is there; and nobody's credentials.
+            "createApiToken" => Some(json!({"name": "nightly"})),
+            "createServiceAccount" => Some(json!({"name": "program"})),
+            "addClientSecret" | "issueWorkspaceToken" => Some(json!({})),
+            "issueWorkspaceTokenByName" => Some(json!({"name": "Sales"})),
+            "changeAccountSettings" => Some(json!({"default_region": "local"})),
+            "issueToken" => Some(json!({"grant_type": "client_credentials", "client_id": self.account, "client_secret": "berth_secret_1"})),
             "updateWorkspace" => Some(json!({"labels": {"a": "1"}})),
             "skipProvisioningRun" | "abandonProvisioningRun" | "setPause" => Some(json!({"comment": "why"})),
             // Who may add is told that there is no such user.
@@ -230,6 +259,19 @@ impl Cast {
             _ => None,
         }
     }
+}
+
+pub fn secrets_of(account: Uuid, service_account: Uuid) -> String {
+    format!("/v1/accounts/{account}/service-accounts/{service_account}/secrets")
+}
+
+/// A service account and the id of its first secret.
+async fn credentials(world: &World, owner: &User, account: Uuid, name: &str) -> (Uuid, Uuid) {
+    let made = world.post(&format!("/v1/accounts/{account}/service-accounts"), owner, json!({"name": name})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let secret = world.post(&secrets_of(account, made.id("id")), owner, json!({})).await;
+    assert_eq!(secret.status, 201, "{}", secret.text());
+    (made.id("id"), secret.id("id"))
 }
 
 fn signed(key: &[u8], claims: &Value) -> String {

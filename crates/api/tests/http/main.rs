@@ -1,6 +1,7 @@
 //! The API over the real store, permissions and engine, on SQLite.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
+mod api_tokens;
 mod audit_log;
 mod audited;
 mod authorization;
@@ -11,6 +12,7 @@ mod events;
 mod exports;
 mod hostile;
 mod idempotency;
+mod inner;
 mod lists;
 mod members;
 mod on_behalf_of;
@@ -19,6 +21,8 @@ mod pauses;
 mod platform;
 mod requests;
 mod runs;
+mod service_accounts;
 mod stale;
 mod status;
+mod workspace_tokens;
 mod world;

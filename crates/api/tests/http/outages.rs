@@ -96,7 +96,20 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
     world.berth.permissions = Arc::new(Away);
     rebuilt(&mut world);
     // These need no right.
-    let free = ["getIndex", "getLiveness", "getOpenApi", "getProblemPage", "listRegions", "createAccount", "listWorkspaces"];
+    let free = [
+        "getIndex",
+        "getLiveness",
+        "getOpenApi",
+        "getProblemPage",
+        "listRegions",
+        "createAccount",
+        "listWorkspaces",
+        "issueToken",
+        "getOwnToken",
+        "createApiToken",
+        "listApiTokens",
+        "revokeApiToken",
+    ];
     let mut asked = 0;
     for operation in CONTRACT.operations() {
         if free.contains(&operation.id.as_str()) {
@@ -110,6 +123,7 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
         };
         let path = operation.path.replace("{id}", &id.to_string()).replace("{account_id}", &account.to_string());
         let path = path.replace("{principal_id}", &ada.principal.id.to_string());
+        let path = path.replace("{service_account_id}", &ada.principal.id.to_string()).replace("{secret_id}", &account.to_string());
         let path = path.replace("{kind}", "account").replace("{name}", "sales");
         let mut call = Call::new(&operation.method, &path).user(&ada);
         if ["POST", "PUT", "PATCH"].contains(&operation.method.as_str()) {
@@ -117,9 +131,12 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
                 "createWorkspace" => json!({"account_id": account, "name": "n", "region": "local"}),
                 "updateWorkspace" => json!({"termination_protection": true}),
                 "changeWorkspaceStatus" => json!({"status": "active"}),
-                "restoreWorkspace" => json!({}),
+                "restoreWorkspace" | "addClientSecret" | "issueWorkspaceToken" => json!({}),
+                "issueWorkspaceTokenByName" => json!({"name": "Sales"}),
+                "changeAccountSettings" => json!({"default_region": null}),
                 "addAccountMember" | "addWorkspaceMember" => json!({"type": "user", "name": "ada", "role": "member"}),
                 "changeAccountMember" | "changeWorkspaceMember" => json!({"role": "member"}),
+                "createServiceAccount" => json!({"name": "n"}),
                 _ => json!({"comment": "c"}),
             };
             call = call.header("content-type", "application/json").body(body.to_string());

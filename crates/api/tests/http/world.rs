@@ -15,10 +15,9 @@ use domain::audit::{Draft, Entry};
 use domain::berth::{Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
 use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
-use domain::ports::{Ids, Wake};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::{HeaderMap, Request, StatusCode};
-use saga::worker::{Handle, Options, Worker};
+use saga::worker::{Options, Worker};
 use saga::{Registry, Time};
 use serde_json::{Value, json};
 use testkit::contract::{Contract, Exchange};
@@ -28,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::inner::{RandomIds, WakeWorker};
 pub use crate::platform::Platform;
 
 pub static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::new(include_str!("../../../../openapi.yaml")));
@@ -60,6 +60,7 @@ pub struct Wish {
     pub workspaces_max: i64,
     pub purge_after: Duration,
     pub limits: Limits,
+    pub mint_creates: bool,
     /// How many exports may run at once.
     pub exports: usize,
     /// Whether the permission system's quickest answers are old.
@@ -73,34 +74,10 @@ impl Default for Wish {
             workspaces_max: 1000,
             purge_after: Duration::from_hours(720),
             limits: Limits::default(),
+            mint_creates: true,
             exports: 2,
             lagging: false,
         }
-    }
-}
-
-struct RandomIds;
-
-impl Ids for RandomIds {
-    fn account(&self) -> Uuid {
-        Uuid::new_v4()
-    }
-    fn within(&self, account: Uuid) -> Uuid {
-        domain::ids::within(account, Uuid::now_v7())
-    }
-    fn free(&self) -> Uuid {
-        Uuid::now_v7()
-    }
-    fn key(&self) -> [u8; 32] {
-        [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat().try_into().unwrap()
-    }
-}
-
-struct WakeWorker(Handle);
-
-impl Wake for WakeWorker {
-    fn wake(&self) {
-        self.0.wake();
     }
 }
 
@@ -119,7 +96,7 @@ impl World {
             permissions: permissions.clone(),
             backends: platform.clone(),
             freezes: store.clone(),
-            tokens: Arc::new(providers::tokens::NoTokens),
+            tokens: store.clone(),
         });
         let mut registry: Registry<Change> = Registry::default();
         for (file, text) in domain::steps::DEFINITIONS {
@@ -141,6 +118,10 @@ impl World {
             exports: Arc::new(store.exports(wish.exports)),
             retention: store.clone(),
             principals: store.clone(),
+            service_accounts: store.clone(),
+            api_tokens: store.clone(),
+            tokens: store.clone(),
+            account_settings: store.clone(),
             pauses: store.clone(),
             health: store,
             permissions,
@@ -152,6 +133,7 @@ impl World {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: wish.workspaces_max,
                 self_serve_accounts: wish.self_serve_accounts,
+                mint_creates: wish.mint_creates,
                 purge_after: wish.purge_after,
             }),
         };
@@ -161,6 +143,7 @@ impl World {
         let key = Issuer::generate_key().unwrap();
         let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock.clone()).unwrap());
         let mut state = State::new(berth.clone(), issuer.clone(), clock.clone());
+        state.issuer = Some(issuer.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
         Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db, lagging }

@@ -7,7 +7,6 @@ use domain::permissions::{Permissions, Tuples};
 use domain::ports::Wake;
 use domain::{Berth, Change};
 use providers::permissions::Embedded;
-use providers::tokens::NoTokens;
 use saga::Registry;
 use saga::worker::Worker;
 use store::Store;
@@ -47,7 +46,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
         permissions: permissions.clone(),
         backends: Arc::new(Instant),
         freezes: Arc::new(store.clone()),
-        tokens: Arc::new(NoTokens),
+        tokens: Arc::new(store.clone()),
     });
     let mut registry = Registry::default();
     for definition in sagas::definitions(None)? {
@@ -68,6 +67,10 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
         exports: Arc::new(store.exports(config.export.concurrent as usize)),
         retention: Arc::new(store.clone()),
         principals: Arc::new(store.clone()),
+        service_accounts: Arc::new(store.clone()),
+        api_tokens: Arc::new(store.clone()),
+        tokens: Arc::new(store.clone()),
+        account_settings: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,
@@ -79,6 +82,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
             regions: vec![Region { name: REGION.to_owned(), backend: REGION.to_owned() }],
             workspaces_max: i64::from(u32::MAX),
             self_serve_accounts: true,
+            mint_creates: true,
             purge_after: config.workspaces.purge_after.0,
         }),
     };

@@ -70,6 +70,7 @@ impl House {
         Caller {
             principal: self.user.principal,
             on_behalf_of: None,
+            workspace: None,
             credential_id: None,
             source_ip: None,
             user_agent: None,

@@ -110,6 +110,14 @@ section! {
 }
 
 section! {
+    /// The tokens that Berth gives.
+    Tokens in "tokens" {
+        /// Whether a token that is asked for by the name of a workspace which is not there yet makes the workspace, for who may make one.
+        create_workspaces: bool = true,
+    }
+}
+
+section! {
     /// What becomes of provisioning runs.
     Runs in "runs" {
         /// How long a run is kept after its end, with its journal and its requests; `0s`: for ever. Longer than a year, so that a yearly

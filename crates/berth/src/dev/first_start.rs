@@ -36,6 +36,7 @@ pub async fn ensure(berth: &Berth) -> Result<Tenant, Failure> {
     let caller = Caller {
         principal: user.principal,
         on_behalf_of: None,
+        workspace: None,
         credential_id: None,
         source_ip: None,
         user_agent: None,

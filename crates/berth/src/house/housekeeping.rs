@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::Berth;
 use domain::housekeeping::{
     Done, Walk, apply_freezes_again, deliver_membership_changes, expire_freezes, forget_keys, forget_membership_changes, forget_runs,
-    start_purges,
+    relate_service_accounts, start_purges,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ pub async fn run(berth: Berth, poll: Duration, runs_kept: Duration, stop: Cancel
             ("apply freezes again", apply_freezes_again(&berth).await),
             ("start purges", start_purges(&berth).await),
             ("deliver membership changes", deliver_membership_changes(&berth).await),
+            ("relate service accounts", relate_service_accounts(&berth).await),
             ("forget membership changes", forget_membership_changes(&berth).await),
             ("forget runs", runs),
             ("forget idempotency keys", forget_keys(&berth).await),

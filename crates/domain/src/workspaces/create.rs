@@ -12,7 +12,7 @@ use crate::berth::{Replay, Reply};
 use crate::labels::{self, Labels};
 use crate::model::{AccountStatus, EnvironmentName, Role, TenancyModel};
 use crate::names::{Name, parse_slug};
-use crate::ports::{CreateWorkspace, NewWorkspace, Slug};
+use crate::ports::{CreateWorkspace, Idempotency, NewWorkspace, Slug};
 use crate::runs::new_run::{NewRunOf, newest};
 use crate::steps::input::{CreateWorkspaceInput, EnvironmentInput};
 use crate::{Berth, Caller, Error, Invalid};
@@ -107,9 +107,21 @@ fn known_region(berth: &Berth, region: String) -> Result<String, Vec<Invalid>> {
 /// # Errors
 /// [`Error::Invalid`], `NotFound`/`Forbidden` about the account, the conflicts, a reused key, an outage.
 pub async fn create(berth: &Berth, caller: &Caller, request: Request, replay: Option<Replay<Accepted>>) -> Result<Reply<Accepted>, Error> {
+    let account = request.account_id;
+    create_with(berth, caller, request, |accepted| replay.map(|replay| replay.keep(caller, account, accepted))).await
+}
+
+/// As [`create`], with a key of whoever calls this.
+pub(super) async fn create_with(
+    berth: &Berth,
+    caller: &Caller,
+    request: Request,
+    keep: impl FnOnce(&Accepted) -> Option<Idempotency> + Send,
+) -> Result<Reply<Accepted>, Error> {
     let wanted = Wanted::parse(berth, request)?;
     authorize(berth, caller, wanted.account_id).await?;
-    let (new, accepted) = fix_ids(berth, caller, wanted, replay);
+    let (mut new, accepted) = fix_ids(berth, caller, wanted);
+    new.idempotency = keep(&accepted);
     match berth.workspaces.create(new).await?.fresh()? {
         Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
         Reply::Fresh(CreateWorkspace::Created { .. }) => {
@@ -179,7 +191,7 @@ fn not_active(status: Option<AccountStatus>) -> Error {
 }
 
 /// Every id that the run will make is fixed here, before its first effect, so that no attempt can make another.
-fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted, replay: Option<Replay<Accepted>>) -> (NewWorkspace, Accepted) {
+fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted) -> (NewWorkspace, Accepted) {
     let account = wanted.account_id;
     let accepted = Accepted { workspace_id: berth.ids.within(account), run_id: RunId(berth.ids.within(account)) };
     let workspace = accepted.workspace_id;
@@ -229,7 +241,7 @@ fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted, replay: Option<Replay
         role: Role::of_creator(caller.principal),
         run,
         audit,
-        idempotency: replay.map(|replay| replay.keep(caller, account, &accepted)),
+        idempotency: None,
     };
     (new, accepted)
 }

@@ -43,14 +43,30 @@ impl Meaning {
 /// the ids that the caller may read; [`Error::Invalid`] for what is no name; as a read by id.
 pub async fn by_name(berth: &Berth, caller: &Caller, account: Uuid, name: &str) -> Result<View, Error> {
     let name = Name::parse("{name}", name).map_err(Error::Invalid)?;
-    let meaning = Meaning::of(berth.edits.by_name(account, &name.folded()).await?);
-    let meant = match &meaning {
-        Meaning::One(workspace) => return view(berth, caller, *workspace.clone()).await,
-        Meaning::Nothing => {
+    match find(berth, caller, account, &name).await? {
+        Found::One(workspace) => view(berth, caller, *workspace).await,
+        Found::Nothing => {
             // An outage is told whether or not there is something: nobody learns from it.
             ask(berth, caller, &Consistency::MinimizeLatency, &[&Right::on_account(account, "read")]).await?;
-            return Err(not_found());
+            Err(not_found())
         }
+    }
+}
+
+/// What a name stands for, where that is not ruled out.
+pub(super) enum Found {
+    /// Whether or not the caller may see it.
+    One(Box<Workspace>),
+    Nothing,
+}
+
+/// # Errors
+/// As [`by_name`], but for what is only one.
+pub(super) async fn find(berth: &Berth, caller: &Caller, account: Uuid, name: &Name) -> Result<Found, Error> {
+    let meaning = Meaning::of(berth.edits.by_name(account, &name.folded()).await?);
+    let meant = match &meaning {
+        Meaning::One(workspace) => return Ok(Found::One(workspace.clone())),
+        Meaning::Nothing => return Ok(Found::Nothing),
         Meaning::Ambiguous(all) | Meaning::Retired(all) => all,
     };
     let seen = readable(berth, caller, meant).await?;

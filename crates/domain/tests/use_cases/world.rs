@@ -5,13 +5,11 @@ mod changes;
 mod freezes;
 mod nothing;
 mod outside;
+mod ready;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use domain::audit::{Draft, Entry, seal};
@@ -24,14 +22,7 @@ use saga::{DefinitionId, Registry, RunId, StoreError, Time};
 use uuid::Uuid;
 
 use nothing::Nothing;
-
-/// The answer of a future that has nothing to wait for: these ports are always ready.
-pub fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a port was not ready"),
-    }
-}
+pub use ready::ready;
 
 pub const ACCOUNT: Uuid = Uuid::from_u128(0xacc0_0042);
 pub const WORKSPACE: Uuid = Uuid::from_u128(0x0e50_0042);
@@ -44,6 +35,7 @@ pub fn caller(principal: Principal) -> Caller {
     Caller {
         principal,
         on_behalf_of: None,
+        workspace: None,
         credential_id: Some("jti".to_owned()),
         source_ip: Some([192, 0, 2, 7].into()),
         user_agent: None,
@@ -196,6 +188,10 @@ impl World {
             exports: self.clone(),
             retention: Arc::new(Nothing),
             principals: self.clone(),
+            service_accounts: Arc::new(Nothing),
+            api_tokens: Arc::new(Nothing),
+            tokens: Arc::new(Nothing),
+            account_settings: Arc::new(Nothing),
             pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),
             permissions: self.clone(),
@@ -207,6 +203,7 @@ impl World {
                 regions: vec![Region { name: "here".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: 10,
                 self_serve_accounts,
+                mint_creates: true,
                 purge_after: std::time::Duration::from_hours(720),
             }),
         }

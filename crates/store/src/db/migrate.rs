@@ -38,6 +38,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     9 "0009_processes",
     10 "0010_unfinished",
     12 "0012_worker_sagas",
+    13 "0013_tokens",
 ];
 
 /// What this binary is.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod accounts;
+mod api_tokens;
 mod audit;
 mod audit_search;
 mod claims;
@@ -33,8 +34,10 @@ mod retries;
 mod roles;
 mod runs;
 mod schema;
+mod service_accounts;
 mod statements;
 mod tuples;
 mod workers;
+mod workspace_tokens;
 mod workspaces;
 mod world;

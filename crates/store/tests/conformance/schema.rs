@@ -12,7 +12,7 @@ use testkit::TestDb;
 const GLOBAL: [&str; 5] = ["principals", "relationship_revision", "relationships", "schema_compatibility", "workers"];
 
 /// A column that is added to rows that are there already needs a constant for them; new rows bind their values all the same.
-const ADDED_LATER: [(&str, &str); 8] = [
+const ADDED_LATER: [(&str, &str); 10] = [
     ("audit_entries", "outcome"),
     ("backend_workspaces", "login_open"),
     ("backend_workspaces", "login_revision"),
@@ -21,6 +21,8 @@ const ADDED_LATER: [(&str, &str); 8] = [
     ("workspaces", "freeze_revision"),
     ("workspaces", "labels"),
     ("workspaces", "termination_protection"),
+    ("workspaces", "tokens_frozen"),
+    ("workspaces", "tokens_revision"),
 ];
 
 static COLUMNS: Statement = Statement::split(

@@ -10,7 +10,6 @@ use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::ports::{Ids, ProvisioningRuns, Wake};
 use domain::{Berth, Caller, Change, Principal, PrincipalKind, ids, steps};
 use providers::permissions::Embedded;
-use providers::tokens::NoTokens;
 use saga::definition::load;
 use saga::ports::State;
 use saga::worker::{Handle, Options, Worker};
@@ -134,6 +133,7 @@ impl Stage {
         let caller = Caller {
             principal: user,
             on_behalf_of: None,
+            workspace: None,
             credential_id: None,
             source_ip: None,
             user_agent: None,
@@ -161,6 +161,10 @@ impl Stage {
             exports: Arc::new(store.exports(1)),
             retention: Arc::new(store.clone()),
             principals: runs.clone(),
+            service_accounts: runs.clone(),
+            api_tokens: runs.clone(),
+            tokens: runs.clone(),
+            account_settings: runs.clone(),
             pauses: runs.clone(),
             health: runs,
             permissions: permissions.clone(),
@@ -172,6 +176,7 @@ impl Stage {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: 100_000,
                 self_serve_accounts: true,
+                mint_creates: true,
                 purge_after: std::time::Duration::from_hours(720),
             }),
         };
@@ -335,7 +340,7 @@ fn all_steps(store: &Store, permissions: &Arc<dyn Permissions>, backends: &Arc<F
         permissions: permissions.clone(),
         backends: backends.clone(),
         freezes: Arc::new(store.clone()),
-        tokens: Arc::new(NoTokens),
+        tokens: Arc::new(store.clone()),
     });
     all.extend(sagas::steps(backends));
     all

@@ -11,6 +11,7 @@ fn denial(who: u128, action: &str, what: u128) -> Denial {
     let caller = Caller {
         principal: Principal { kind: PrincipalKind::User, id: Uuid::from_u128(who) },
         on_behalf_of: None,
+        workspace: None,
         credential_id: None,
         source_ip: None,
         user_agent: None,

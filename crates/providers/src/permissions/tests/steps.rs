@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::model::{EnvironmentName, TenancyModel};
 use domain::permissions::{Cause, Filter, Object, Permissions, Relationship, Update};
-use domain::ports::{FreezeSet, FreezeSets};
+use domain::ports::{CallError, FreezeSet, FreezeSets, Tokens};
 use domain::steps::input::{CreateAccountInput, CreateWorkspaceInput, EnvironmentInput, PurgeWorkspaceInput};
 use domain::steps::{Outside, all};
 use domain::{Change, Principal, PrincipalKind};
@@ -17,7 +17,15 @@ use testkit::world::FakeBackends;
 use uuid::Uuid;
 
 use super::System::{self, Embedded, SpiceDb};
-use crate::tokens::NoTokens;
+
+struct NoTokens;
+
+#[async_trait]
+impl Tokens for NoTokens {
+    async fn set_frozen(&self, _: Uuid, _: bool, _: i64) -> Result<(), CallError> {
+        Ok(())
+    }
+}
 
 struct NoFreezes;
 

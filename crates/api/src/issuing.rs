@@ -1,0 +1,6 @@
+//! The endpoints that give tokens, and that tell what one is.
+
+pub mod application;
+pub mod by_name;
+pub mod own;
+pub mod workspace;
