@@ -96,13 +96,14 @@ exec 9>target/tools/.lock
 need flock "On Debian: apt-get install util-linux"
 flock 9
 
-[ $# -gt 0 ] || set -- postgres postgres18 pgbouncer spicedb nextest deny schemathesis redocly client-typescript client-python client-go
+[ $# -gt 0 ] || set -- postgres postgres18 pgbouncer spicedb oidc-provider nextest deny schemathesis redocly client-typescript client-python client-go
 for tool in "$@"; do
   case $tool in
     postgres) postgres ;;
     postgres18) install_once postgres18-18.4.0 postgres18 ;;
     pgbouncer) pgbouncer ;;
     spicedb) install_once spicedb-1.56.1 spicedb ;;
+    oidc-provider) install_once oidc-provider-9.13.3 npm_ci scripts/tools/oidc-provider ;;
     nextest) install_once nextest-0.9.148 venv scripts/tools/nextest.txt ;;
     deny) install_once deny-0.20.2 venv scripts/tools/deny.txt ;;
     schemathesis) install_once schemathesis-4.32.5 venv scripts/tools/schemathesis.txt ;;

@@ -120,7 +120,12 @@ async fn found_user(state: &State, sender: Principal, user: &str) -> Result<Prin
         Some(id) => principals.get(Principal { kind: PrincipalKind::User, id }).await?,
         None => principals.find(PrincipalKind::User, user).await?,
     };
-    found.map(|known| known.principal).ok_or_else(refused)
+    let found = found.map(|known| known.principal).ok_or_else(refused)?;
+    // Nobody comes in under the name of who may not come in.
+    if state.berth.identities.admission(found.id).await?.revoked_at.is_some() {
+        return Err(refused());
+    }
+    Ok(found)
 }
 
 /// The text of a header without what a terminal or a table could trip over.

@@ -15,6 +15,7 @@ mod exports;
 mod freezes;
 mod health;
 mod idempotency;
+pub mod identity;
 mod if_match;
 mod index;
 mod issuing;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use audited::Denials;
 pub use exports::ExportOptions;
+pub use identity::{Issuers, OutsideAlgorithm, OutsideIssuer, Trust};
 pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
@@ -97,7 +99,8 @@ impl Default for Limits {
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 impl State {
-    /// A state with the default limits, no trusted proxy, no exported traces, and not draining. The clock is this process's.
+    /// A state with the default limits, no trusted proxy, no exported traces, and not draining, which takes tokens of `authenticator` only,
+    /// unless their user is revoked. The clock is this process's.
     #[must_use]
     pub fn new(berth: Berth, authenticator: Arc<dyn Authenticator>, clock: Clock) -> Self {
         let watch = Watch::new(berth.runs.clone(), WATCH_INTERVAL);

@@ -27,6 +27,8 @@ pub(crate) use standing::Standing;
 pub const AUDIENCE: &str = "berth";
 /// Longer tokens are refused unread.
 const LENGTH_MAX: usize = 4096;
+/// The same for tokens of outside issuers, which may carry a signature of RSA and claims that are not ours.
+pub(crate) const OUTSIDE_LENGTH_MAX: usize = 16 * 1024;
 /// How far the issuer's clock may be off.
 const LEEWAY: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,8 @@ pub struct Claims {
     pub principal: Principal,
     /// The token's `jti`.
     pub token_id: Option<String>,
+    /// Without it, a token may be as old as can be.
+    pub issued_at: Option<Time>,
     pub expires_at: Time,
     /// How long the token will be accepted from now on.
     pub valid_for: Duration,
@@ -107,6 +111,18 @@ pub enum TokenError {
     Unknown,
     #[error("the token rests while its workspace is frozen")]
     Frozen,
+    #[error("the token is longer than {OUTSIDE_LENGTH_MAX} characters")]
+    FarTooLong,
+    #[error("the token is not signed with an algorithm that its issuer is trusted for")]
+    UntrustedAlgorithm,
+    #[error("the token is signed with a key that its issuer does not publish")]
+    UnknownKey,
+    #[error("a claim that this API requires is missing or has another value")]
+    RequiredClaim,
+    #[error("the token's subject is no text of 1 to 255 characters")]
+    OutsideSubject,
+    #[error("the token's user is not known here, and users are not made by a token of this issuer")]
+    UnknownUser,
 }
 
 /// Why a request with a token goes no further.
@@ -265,6 +281,7 @@ impl Issuer {
         Ok(Claims {
             principal,
             token_id: payload.jti.clone(),
+            issued_at: payload.iat.map(|at| Time::from_micros(at.saturating_mul(1_000_000))),
             expires_at,
             valid_for: (expires_at + LEEWAY).since(now),
             kind,

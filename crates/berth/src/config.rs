@@ -4,6 +4,7 @@
 //! `docs/configuration.md` is made from the same declarations.
 
 mod database_url;
+mod issuers;
 mod load;
 mod print;
 mod reference;
@@ -20,8 +21,8 @@ pub use print::check;
 pub use reference::reference;
 use section::Section;
 pub use sections::{
-    Accounts, Data, Database, Dev, Export, Issuer, Log, LogFormat, PermissionSystem, Permissions, Pooling, Region, Runs, Server, Tokens,
-    Worker, Workspaces,
+    Accounts, Data, Database, Dev, Export, Identity, Issuer, Log, LogFormat, OutsideIssuer, PermissionSystem, Permissions, Pooling, Region,
+    Runs, Server, SigningAlgorithm, Tokens, Worker, Workspaces,
 };
 pub use units::Period;
 
@@ -33,6 +34,7 @@ pub struct Config {
     pub data: Data,
     pub database: Database,
     pub issuer: Issuer,
+    pub identity: Identity,
     pub permissions: Permissions,
     pub accounts: Accounts,
     pub workspaces: Workspaces,
@@ -52,6 +54,7 @@ impl Default for Config {
             data: Data::default(),
             database: Database::default(),
             issuer: Issuer::default(),
+            identity: Identity::default(),
             permissions: Permissions::default(),
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
@@ -72,6 +75,8 @@ const SECTIONS: &[&Section] = &[
     &Data::SECTION,
     &Database::SECTION,
     &Issuer::SECTION,
+    &Identity::SECTION,
+    &OutsideIssuer::SECTION,
     &Permissions::SECTION,
     &Accounts::SECTION,
     &Workspaces::SECTION,

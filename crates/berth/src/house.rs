@@ -4,6 +4,7 @@
 pub mod backends;
 pub mod housekeeping;
 pub mod issuer;
+pub mod outside;
 
 use std::sync::Arc;
 
@@ -94,6 +95,7 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         api_tokens: Arc::new(store.clone()),
         tokens: Arc::new(store.clone()),
         account_settings: Arc::new(store.clone()),
+        identities: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,

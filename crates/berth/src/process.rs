@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Authenticator, Denials, ExportOptions, Issuer, Limits, Pace, Streams, TrustedProxies};
+use api::{Authenticator, Denials, ExportOptions, Issuer, Issuers, Limits, Pace, Streams, TrustedProxies};
 use domain::{Berth, Change};
 use metrics_exporter_prometheus::PrometheusHandle;
 use saga::worker::Worker;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::house::housekeeping;
+use crate::house::{housekeeping, outside};
 use crate::ids::system_time;
 use crate::telemetry;
 
@@ -89,6 +89,7 @@ impl Process {
         issuer: Arc<Issuer>,
         listener: TcpListener,
     ) -> Result<(), Failure> {
+        let authenticator = Arc::new(Issuers::new(berth.clone(), authenticator, outside::issuers(config)?, Arc::new(system_time)));
         let mut state = api::State::new(berth.clone(), authenticator, Arc::new(system_time));
         state.issuer = Some(issuer);
         state.limits = Limits {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::permissions::Permissions;
 use crate::ports::{
-    AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Ids,
+    AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Identities, Ids,
     Keyed, Members, Pauses, Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, WorkspaceTokens, Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
@@ -30,6 +30,7 @@ pub struct Berth {
     pub tokens: Arc<dyn WorkspaceTokens>,
     pub api_tokens: Arc<dyn ApiTokens>,
     pub account_settings: Arc<dyn AccountSettings>,
+    pub identities: Arc<dyn Identities>,
     pub pauses: Arc<dyn Pauses>,
     pub health: Arc<dyn Health>,
     pub permissions: Arc<dyn Permissions>,

@@ -26,6 +26,7 @@ pub mod runs;
 pub mod secrets;
 pub mod service_accounts;
 pub mod steps;
+pub mod users;
 pub mod workspaces;
 
 pub use berth::Berth;

@@ -16,6 +16,7 @@ mod freezes;
 mod gates;
 mod heads;
 mod idempotency;
+mod identities;
 mod membership_changes;
 mod memberships;
 mod pauses;
@@ -86,6 +87,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         gates::STATEMENTS,
         heads::STATEMENTS,
         idempotency::STATEMENTS,
+        identities::STATEMENTS,
         membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,

@@ -136,6 +136,7 @@ impl Installation {
             api_tokens: port.clone(),
             tokens: port.clone(),
             account_settings: port.clone(),
+            identities: port.clone(),
             pauses: port.clone(),
             health: port,
             sagas: registry(&domain::steps::Outside {

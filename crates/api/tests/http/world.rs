@@ -122,6 +122,7 @@ impl World {
             api_tokens: store.clone(),
             tokens: store.clone(),
             account_settings: store.clone(),
+            identities: store.clone(),
             pauses: store.clone(),
             health: store,
             permissions,

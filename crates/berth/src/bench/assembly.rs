@@ -71,6 +71,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
         api_tokens: Arc::new(store.clone()),
         tokens: Arc::new(store.clone()),
         account_settings: Arc::new(store.clone()),
+        identities: Arc::new(store.clone()),
         pauses: Arc::new(store.clone()),
         health: Arc::new(store.clone()),
         permissions,

@@ -130,7 +130,13 @@ impl Provider for Variables {
 
 /// The variable of a setting.
 pub fn variable(section: &str, key: &str) -> String {
-    if section == "regions" { "BERTH_REGIONS".to_owned() } else { format!("BERTH_{}__{}", section.to_uppercase(), key.to_uppercase()) }
+    if section == "regions" {
+        "BERTH_REGIONS".to_owned()
+    } else if let Some((section, list)) = section.split_once('.') {
+        format!("BERTH_{}__{}", section.to_uppercase(), list.to_uppercase())
+    } else {
+        format!("BERTH_{}__{}", section.to_uppercase(), key.to_uppercase())
+    }
 }
 
 fn nearest(name: &str) -> String {
@@ -220,6 +226,12 @@ fn check(config: &Config) -> Vec<String> {
             must(keys[0] != keys[1], "`permissions`: `kind = \"spicedb\"` needs one of `key` and `key_file`");
         }
     }
+    findings.extend(super::issuers::check(config));
+    let mut must = |holds: bool, text: &str| {
+        if !holds {
+            findings.push(text.to_owned());
+        }
+    };
     must(!config.regions.is_empty(), "`regions`: at least one is needed");
     for (i, region) in config.regions.iter().enumerate() {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

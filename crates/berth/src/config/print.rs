@@ -15,16 +15,16 @@ pub fn check(config: &Config, environment: &Environment) -> String {
     let mut text = String::new();
     let values = serde_json::to_value(config).unwrap_or_default();
     for section in SECTIONS {
-        match &values[section.key] {
+        match section.in_force(&values) {
             Value::Array(items) => {
                 for item in items {
                     let _ = writeln!(text, "[[{}]]", section.key);
-                    write_settings(&mut text, item);
+                    write_settings(&mut text, section.key, item);
                 }
             }
             settings => {
                 let _ = writeln!(text, "[{}]", section.key);
-                write_settings(&mut text, settings);
+                write_settings(&mut text, section.key, settings);
             }
         }
     }
@@ -35,8 +35,10 @@ pub fn check(config: &Config, environment: &Environment) -> String {
     text
 }
 
-fn write_settings(text: &mut String, settings: &Value) {
-    for (key, value) in settings.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+fn write_settings(text: &mut String, section: &str, settings: &Value) {
+    // A list of tables is a section of its own.
+    let is_section = |key: &str| SECTIONS.iter().any(|other| other.key == format!("{section}.{key}"));
+    for (key, value) in settings.as_object().into_iter().flatten().filter(|(key, value)| !value.is_null() && !is_section(key)) {
         let _ = writeln!(text, "{key} = {value}");
     }
     text.push('\n');

@@ -7,6 +7,13 @@ pub struct Section {
     pub settings: &'static [Setting],
 }
 
+impl Section {
+    /// What is set of it in all that is set.
+    pub fn in_force<'v>(&self, all: &'v serde_json::Value) -> &'v serde_json::Value {
+        self.key.split('.').fold(all, |value, part| &value[part])
+    }
+}
+
 pub struct Setting {
     pub key: &'static str,
     pub about: &'static str,

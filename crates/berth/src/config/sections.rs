@@ -74,6 +74,44 @@ section! {
 }
 
 section! {
+    /// Whom Berth believes who a user is, besides its own issuer. `docs/identity.md` tells of it.
+    Identity in "identity" {
+        /// OpenID Connect providers: a list, in a file as `[[identity.issuers]]`.
+        issuers: Vec<OutsideIssuer> = Vec::new(),
+    }
+}
+
+section! {
+    /// An OpenID Connect provider whose tokens `berth serve` and `berth dev` accept: a list, in a file as `[[identity.issuers]]`, in the
+    /// environment as a whole: `BERTH_IDENTITY__ISSUERS='[{issuer="https://id.example.com", audiences=["berth"]}]'`.
+    OutsideIssuer in "identity.issuers" {
+        /// Its URL, to the letter as its tokens name it in `iss`; `/.well-known/openid-configuration` below it names its keys.
+        issuer: String = String::new(),
+        /// A token has to be meant (`aud`) for one of these. At least one is needed.
+        audiences: Vec<String> = Vec::new(),
+        /// What its tokens may be signed with, of `RS256`, `ES256` and `EdDSA`.
+        algorithms: Vec<SigningAlgorithm> = vec![SigningAlgorithm::Rs256, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa],
+        /// The claim that tells its users apart. One that never changes and is never given to another.
+        subject_claim: String = "sub".to_owned(),
+        /// The claim that a user who is made just in time is called by. Name one that users cannot choose for themselves; without it,
+        /// or where somebody has the name already, a user is called `ISSUER#SUBJECT`.
+        name_claim: Option<String> = None,
+        /// Claims that have to be there, each as `CLAIM=VALUE`; where the claim is a list, the value has to be in it.
+        required_claims: Vec<String> = Vec::new(),
+        /// How far its clock may be off.
+        leeway: Period = Period::seconds(30),
+        /// Whether a user whom Berth does not know is made when a token of theirs comes; otherwise the token is refused.
+        just_in_time: bool = false,
+        /// How long its keys are used before they are fetched again: so long a key that it withdraws may still be accepted.
+        keys_fresh_for: Period = Period::seconds(10 * 60),
+        /// How long its keys are used while it does not answer; after that its tokens are answered 503.
+        keys_kept_for: Period = Period::seconds(6 * 60 * 60),
+        /// The least time between two questions for a key that it had not published.
+        keys_ask_every: Period = Period::seconds(5),
+    }
+}
+
+section! {
     /// Where relationships are kept, and what answers who may do what.
     Permissions in "permissions" {
         /// `embedded`: Berth's own database and evaluator, nothing to set up. `spicedb`: a SpiceDB with Berth's schema, which `berth
@@ -202,6 +240,17 @@ section! {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// How an outside issuer may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SigningAlgorithm {
+    #[serde(rename = "RS256")]
+    Rs256,
+    #[serde(rename = "ES256")]
+    Es256,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
 }
 
 /// What stands between Berth and its database.

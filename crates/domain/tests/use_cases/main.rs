@@ -15,4 +15,5 @@ mod read_workspaces;
 mod removals;
 mod runs;
 mod status;
+mod users;
 mod world;

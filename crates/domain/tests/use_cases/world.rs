@@ -192,6 +192,7 @@ impl World {
             api_tokens: Arc::new(Nothing),
             tokens: Arc::new(Nothing),
             account_settings: Arc::new(Nothing),
+            identities: Arc::new(crate::users::AllWell),
             pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),
             permissions: self.clone(),

@@ -165,6 +165,7 @@ impl Stage {
             api_tokens: runs.clone(),
             tokens: runs.clone(),
             account_settings: runs.clone(),
+            identities: runs.clone(),
             pauses: runs.clone(),
             health: runs,
             permissions: permissions.clone(),

@@ -1,0 +1,112 @@
+//! Who is let in, and whom other issuers vouch for. Both stand in the platform's bucket, with their audit entries.
+
+use async_trait::async_trait;
+use domain::ids::{PLATFORM, bucket};
+use domain::ports::{Admission, Answer, ChangeAdmission, Idempotency, Identities, LinkIdentity, OutsideIdentity, Written};
+use domain::PrincipalKind;
+use saga::StoreError;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::db::{Error, Row};
+use crate::{Store, audit, heads, idempotency};
+
+crate::statements! {
+    ADMISSION = shared("select revoked_at, tokens_not_before from user_revocations where bucket = $1 and user_id = $2");
+    KNOWN = shared("select user_id from external_identities where bucket = $1 and issuer = $2 and subject = $3");
+    LINK = shared(
+        "insert into external_identities (bucket, issuer, subject, user_id, created_at) values ($1, $2, $3, $4, $5)
+         on conflict (bucket, issuer, subject) do nothing",
+    );
+    SET = shared(
+        "insert into user_revocations (bucket, user_id, revoked_at, tokens_not_before) values ($1, $2, $3, $4)
+         on conflict (bucket, user_id) do update set revoked_at = excluded.revoked_at, tokens_not_before = excluded.tokens_not_before",
+    );
+    REVOKE_TOKENS = shared("update api_tokens set revoked_at = $3 where principal_id = $1 and principal_kind = $2 and revoked_at is null");
+}
+
+fn admission(row: &Row) -> Result<Admission, Error> {
+    Ok(Admission { revoked_at: row.get("revoked_at")?, tokens_not_before: row.get("tokens_not_before")? })
+}
+
+impl Store {
+    async fn admission_now(&self, user: Uuid) -> Result<Admission, Error> {
+        let row = self.db.ask(&ADMISSION).bind(bucket(PLATFORM)).bind(user).fetch_optional().await?;
+        row.as_ref().map_or(Ok(Admission::default()), admission)
+    }
+
+    async fn known_identity(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, Error> {
+        let asked = self.db.ask(&KNOWN).bind(bucket(PLATFORM)).bind(identity.issuer.as_str()).bind(identity.subject.as_str());
+        let row = asked.fetch_optional().await?;
+        row.as_ref().map(|row| row.get("user_id")).transpose()
+    }
+
+    async fn link_identity(&self, new: &LinkIdentity) -> Result<Uuid, Error> {
+        let mut tx = self.db.write().await?;
+        // Its lock is what a second one waits for.
+        let mut head = heads::lock_known(&mut tx, PLATFORM).await?;
+        let now = tx.now().await?;
+        let (issuer, subject) = (new.identity.issuer.as_str(), new.identity.subject.as_str());
+        let insert = tx.query(&LINK).bind(bucket(PLATFORM)).bind(issuer).bind(subject).bind(new.user).bind(now);
+        if insert.execute().await? == 0 {
+            let row = tx.query(&KNOWN).bind(bucket(PLATFORM)).bind(issuer).bind(subject).fetch_one().await?;
+            let whose = row.get("user_id")?;
+            tx.rollback().await?;
+            return Ok(whose);
+        }
+        audit::append(&mut tx, &mut head, &new.audit).await?;
+        heads::save(&mut tx, &head).await?;
+        tx.commit().await?;
+        Ok(new.user)
+    }
+
+    async fn change_user_admission(&self, new: &ChangeAdmission) -> Result<Written<Admission>, Error> {
+        let mut tx = self.db.write().await?;
+        // How it will be answered is not known yet; nobody reads it before the commit.
+        let unanswered = Answer { status: 0, location: None, body: Value::Null };
+        let keyed = new.idempotency.as_ref().map(|keyed| Idempotency { key: keyed.key.clone(), answer: unanswered });
+        if let Some(earlier) = idempotency::enter(&mut tx, keyed.as_ref()).await? {
+            return Ok(earlier);
+        }
+        // Two orders about one user come one after the other.
+        let mut head = heads::lock_known(&mut tx, PLATFORM).await?;
+        let now = tx.now().await?;
+        let row = tx.query(&ADMISSION).bind(bucket(PLATFORM)).bind(new.user).fetch_optional().await?;
+        let before = row.as_ref().map_or(Ok(Admission::default()), admission)?;
+        let mut after = before;
+        if before.revoked_at.is_some() != new.revoke {
+            after = Admission { revoked_at: new.revoke.then_some(now), tokens_not_before: Some(now) };
+            tx.query(&SET).bind(bucket(PLATFORM)).bind(new.user).bind(after.revoked_at).bind(now).execute().await?;
+            if new.revoke {
+                // Refused they would be anyway; this is what the user sees of them after a restoration.
+                tx.query(&REVOKE_TOKENS).bind(new.user).bind(PrincipalKind::User.as_str()).bind(now).execute().await?;
+            }
+            audit::append(&mut tx, &mut head, &new.audit).await?;
+            heads::save(&mut tx, &head).await?;
+        }
+        if let Some(keyed) = &new.idempotency {
+            idempotency::answer(&mut tx, &keyed.key, &(keyed.answer)(&after)).await?;
+        }
+        tx.commit().await?;
+        Ok(Written::Done(after))
+    }
+}
+
+#[async_trait]
+impl Identities for Store {
+    async fn admission(&self, user: Uuid) -> Result<Admission, StoreError> {
+        Ok(self.admission_now(user).await?)
+    }
+
+    async fn known(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, StoreError> {
+        Ok(self.known_identity(identity).await?)
+    }
+
+    async fn link(&self, new: LinkIdentity) -> Result<Uuid, StoreError> {
+        Ok(self.db.attempt(|| self.link_identity(&new)).await?)
+    }
+
+    async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Admission>, StoreError> {
+        Ok(self.db.attempt(|| self.change_user_admission(&new)).await?)
+    }
+}
