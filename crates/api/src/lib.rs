@@ -38,6 +38,7 @@ mod service_accounts;
 mod streams;
 mod timestamp;
 pub mod tokens;
+mod users;
 mod watch;
 mod workspaces;
 

@@ -38,7 +38,7 @@ pub fn frame() -> OpenApi {
     let mut components = Components::new();
     let mut http = Http::new(HttpAuthScheme::Bearer);
     http.bearer_format = Some("JWT".to_owned());
-    http.description = Some("A token for the audience `berth`, signed with EdDSA by the issuer of this installation.".to_owned());
+    http.description = Some("A token for the audience `berth`, signed with EdDSA by the issuer of this installation; or one of an issuer that it trusts.".to_owned());
     components.add_security_scheme(SCHEME, SecurityScheme::Http(http));
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     components.schemas.insert(ProblemError::name().into_owned(), ProblemError::schema());
@@ -64,6 +64,7 @@ pub fn frame() -> OpenApi {
             tag("Pauses", "Operators' orders that nothing new starts on a backend, of a saga, or for an account."),
             tag("Accounts", "Tenants that own workspaces."),
             tag("Tokens", "Service accounts, their secrets, and tokens."),
+            tag("Users", "Who is let in, and whom outside issuers vouch for."),
             tag("Pillars", "Paths reserved for neighbouring services of a workspace."),
             tag("Service", "This installation and its caller."),
         ]))

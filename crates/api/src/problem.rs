@@ -96,6 +96,8 @@ codes! {
         "Set one (`PATCH /v1/accounts/{id}/settings`), or create the workspace with `POST /v1/workspaces`, which names its region.";
     WorkspaceNotActive = 409 "workspace_not_active": "The workspace is not active",
         "Wait until the workspace's own provisioning run has succeeded; one that has failed or is being purged takes no more changes.";
+    IdentityTaken = 409 "identity_taken": "Another user has this identity",
+        "Use that user, or check the issuer and the subject; an identity never goes from one user to another.";
     MemberExists = 409 "member_exists": "This principal is a member already",
         "Change the member's role instead.";
     ServiceAccountExists = 409 "service_account_exists": "The account has a service account of this name",

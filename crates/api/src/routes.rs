@@ -5,7 +5,7 @@ use utoipa_axum::routes;
 
 use crate::{
     State, accounts, api_tokens, document, exports, health, index, issuing, me, openapi, pauses, problem, regions, runs, service_accounts,
-    workspaces,
+    users, workspaces,
 };
 
 pub fn routes() -> OpenApiRouter<State> {
@@ -24,6 +24,9 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(service_accounts::delete_secret::delete_secret))
         .routes(routes!(api_tokens::create::create, api_tokens::list::list))
         .routes(routes!(api_tokens::revoke::revoke))
+        .routes(routes!(users::register::register))
+        .routes(routes!(users::revoke::revoke))
+        .routes(routes!(users::restore::restore))
         .routes(routes!(issuing::application::issue))
         .routes(routes!(issuing::own::own))
         .routes(routes!(issuing::workspace::issue))

@@ -71,6 +71,8 @@ pub enum Error {
     ServiceAccountDisabled,
     #[error("the service account has {max} secrets, which is as many as it may have at once")]
     SecretsExhausted { max: usize },
+    #[error("another user has this identity")]
+    IdentityTaken,
     #[error("this principal is a member already")]
     MemberExists,
     #[error("the {scope} would be left without an owner")]

@@ -1,19 +1,21 @@
 //! Use cases about users as such: who is let in, and whom other issuers vouch for.
 
+use saga::StoreError;
 use uuid::Uuid;
 
 use crate::access::{Right, ask};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
-use crate::names::parse_comment;
+use crate::names::{Name, parse_comment};
 use crate::permissions::Consistency;
 use crate::ports::{Admission, ChangeAdmission, LinkIdentity, OutsideIdentity};
-use crate::{Berth, Caller, Error, Principal, PrincipalKind};
+use crate::{Berth, Caller, Error, Invalid, Principal, PrincipalKind};
 
 const WHAT: &str = "user";
-/// A name is a line for people.
-const NAME_MAX: usize = 200;
+/// Bytes of an issuer or of a subject.
+const IDENTITY_MAX: usize = 255;
+const IDENTITY_RULE: &str = "An issuer and a subject have 1 to 255 bytes and no control characters; give them to the letter as a token has them.";
 
 /// Shuts the user out: from the commit on no token of any kind is accepted in any process. Again, it changes nothing.
 ///
@@ -51,10 +53,7 @@ async fn change(
     comment: Option<&str>,
     replay: Option<Replay<Admission>>,
 ) -> Result<Reply<Admission>, Error> {
-    let right = Right::on_platform("administer");
-    if !ask(berth, caller, &Consistency::FullyConsistent, &[&right]).await?[0] {
-        return Err(right.forbidden());
-    }
+    operator(berth, caller).await?;
     let comment = comment.map(|text| parse_comment("/comment", text)).transpose().map_err(Error::Invalid)?;
     let known = berth.principals.get(Principal { kind: PrincipalKind::User, id: user }).await?;
     if known.is_none() {
@@ -62,23 +61,69 @@ async fn change(
     }
     let audit = Draft::of(caller, &*berth.ids, PLATFORM, None, if revoke { "user.revoke" } else { "user.restore" })
         .target(WHAT, user)
+        .outcome("succeeded")
         .reason(&*berth.ids, comment.as_deref());
     let new = ChangeAdmission { user, revoke, audit, idempotency: replay.map(|replay| replay.keyed(caller, PLATFORM)) };
     berth.identities.change_admission(new).await?.fresh()
 }
 
+/// A user with an identity that an outside issuer vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    pub user: Uuid,
+    pub name: String,
+    pub identity: OutsideIdentity,
+}
+
+/// Makes an outside identity that of the user called `name`, who is made if there is none. Again, it changes nothing.
+///
+/// # Errors
+/// `Forbidden` on the platform, [`Error::Invalid`], [`Error::IdentityTaken`], a reused key, an outage.
+pub async fn register(
+    berth: &Berth,
+    caller: &Caller,
+    name: &str,
+    identity: OutsideIdentity,
+    replay: Option<Replay<Registered>>,
+) -> Result<Reply<Registered>, Error> {
+    operator(berth, caller).await?;
+    let (name, wrong) = match Name::parse("/name", name) {
+        Ok(name) => (Some(name), Vec::new()),
+        Err(wrong) => (None, wrong),
+    };
+    let fits = |text: &str| (1..=IDENTITY_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    let halves = [("/issuer", &identity.issuer), ("/subject", &identity.subject)].into_iter().filter(|(_, text)| !fits(text));
+    let wrong: Vec<_> = wrong.into_iter().chain(halves.map(|(pointer, _)| Invalid::new(pointer, IDENTITY_RULE))).collect();
+    let Some(name) = name.filter(|_| wrong.is_empty()) else { return Err(Error::Invalid(wrong)) };
+    let known = berth.principals.ensure(PrincipalKind::User, name.as_str(), None, berth.ids.free()).await?;
+    let registered = Registered { user: known.principal.id, name: known.name, identity };
+    let audit = Draft::of(caller, &*berth.ids, PLATFORM, None, "user.register").target(WHAT, registered.user).outcome("succeeded");
+    let new = LinkIdentity {
+        identity: registered.identity.clone(),
+        user: registered.user,
+        audit,
+        idempotency: replay.map(|replay| replay.keep(caller, PLATFORM, &registered)),
+    };
+    match berth.identities.link(new).await?.fresh()? {
+        Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
+        Reply::Fresh(whose) if whose == registered.user => Ok(Reply::Fresh(registered)),
+        Reply::Fresh(_) => Err(Error::IdentityTaken),
+    }
+}
+
 /// The user whom an issuer vouches for and nobody here knew: made now, under `name` if nobody has that name.
 ///
-/// A name that somebody has is never taken over: whoever may choose a name at the issuer could choose another user's.
+/// A name that somebody has is never taken over: whoever may choose a name at the issuer could choose another user's. Nor may one choose a
+/// name with a `#`, which is what keeps the full names of others apart from it.
 ///
 /// # Errors
 /// An outage.
 pub async fn admit(berth: &Berth, identity: OutsideIdentity, name: Option<&str>) -> Result<Principal, Error> {
     let own = berth.ids.free();
-    let wished = name.map(str::trim).filter(|n| !n.is_empty() && n.chars().count() <= NAME_MAX && !n.chars().any(char::is_control));
+    let wished = name.and_then(|name| Name::parse("", name).ok()).filter(|name| !name.as_str().contains('#'));
     let mut made = None;
     if let Some(name) = wished {
-        let stored = berth.principals.ensure(PrincipalKind::User, name, None, own).await?;
+        let stored = berth.principals.ensure(PrincipalKind::User, name.as_str(), None, own).await?;
         made = (stored.principal.id == own).then_some(stored);
     }
     let user = match made {
@@ -86,19 +131,21 @@ pub async fn admit(berth: &Berth, identity: OutsideIdentity, name: Option<&str>)
         // Nobody else has this one: an attempt that was cut off left it.
         None => berth.principals.ensure(PrincipalKind::User, &full_name(&identity), None, own).await?,
     };
-    let id = link(berth, identity, user.principal.id).await?;
-    Ok(Principal { kind: PrincipalKind::User, id })
+    let audit = Draft::by_berth(&*berth.ids, PLATFORM, None, "user.admit").target(WHAT, user.principal.id).outcome("succeeded");
+    let linked = LinkIdentity { identity, user: user.principal.id, audit, idempotency: None };
+    match berth.identities.link(linked).await?.fresh()? {
+        // Another's, if another request was first.
+        Reply::Fresh(id) => Ok(Principal { kind: PrincipalKind::User, id }),
+        Reply::Replayed(_) => Err(Error::Store(StoreError::Broken("an answer to a request without a key".to_owned()))),
+    }
 }
 
-/// Makes an outside identity a user's; whose it is now, which is another's if it was theirs already.
-///
-/// # Errors
-/// An outage.
-pub async fn link(berth: &Berth, identity: OutsideIdentity, user: Uuid) -> Result<Uuid, Error> {
-    let audit = Draft::by_berth(&*berth.ids, PLATFORM, None, "user.link").target(WHAT, user).outcome("succeeded");
-    Ok(berth.identities.link(LinkIdentity { identity, user, audit }).await?)
+async fn operator(berth: &Berth, caller: &Caller) -> Result<(), Error> {
+    let right = Right::on_platform("administer");
+    if ask(berth, caller, &Consistency::FullyConsistent, &[&right]).await?[0] { Ok(()) } else { Err(right.forbidden()) }
 }
 
+/// What a user is called who has no other name. An issuer's URL has no `#`.
 fn full_name(identity: &OutsideIdentity) -> String {
     format!("{}#{}", identity.issuer, identity.subject)
 }

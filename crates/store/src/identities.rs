@@ -25,14 +25,15 @@ crate::statements! {
     REVOKE_TOKENS = shared("update api_tokens set revoked_at = $3 where principal_id = $1 and principal_kind = $2 and revoked_at is null");
 }
 
-fn admission(row: &Row) -> Result<Admission, Error> {
-    Ok(Admission { revoked_at: row.get("revoked_at")?, tokens_not_before: row.get("tokens_not_before")? })
+fn admission(user: Uuid, row: Option<&Row>) -> Result<Admission, Error> {
+    let Some(row) = row else { return Ok(Admission::of(user)) };
+    Ok(Admission { user, revoked_at: row.get("revoked_at")?, tokens_not_before: row.get("tokens_not_before")? })
 }
 
 impl Store {
     async fn admission_now(&self, user: Uuid) -> Result<Admission, Error> {
         let row = self.db.ask(&ADMISSION).bind(bucket(PLATFORM)).bind(user).fetch_optional().await?;
-        row.as_ref().map_or(Ok(Admission::default()), admission)
+        admission(user, row.as_ref())
     }
 
     async fn known_identity(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, Error> {
@@ -41,8 +42,11 @@ impl Store {
         row.as_ref().map(|row| row.get("user_id")).transpose()
     }
 
-    async fn link_identity(&self, new: &LinkIdentity) -> Result<Uuid, Error> {
+    async fn link_identity(&self, new: &LinkIdentity) -> Result<Written<Uuid>, Error> {
         let mut tx = self.db.write().await?;
+        if let Some(earlier) = idempotency::enter(&mut tx, new.idempotency.as_ref()).await? {
+            return Ok(earlier);
+        }
         // Its lock is what a second one waits for.
         let mut head = heads::lock_known(&mut tx, PLATFORM).await?;
         let now = tx.now().await?;
@@ -51,13 +55,17 @@ impl Store {
         if insert.execute().await? == 0 {
             let row = tx.query(&KNOWN).bind(bucket(PLATFORM)).bind(issuer).bind(subject).fetch_one().await?;
             let whose = row.get("user_id")?;
-            tx.rollback().await?;
-            return Ok(whose);
+            if whose == new.user {
+                tx.commit().await?;
+            } else {
+                tx.rollback().await?;
+            }
+            return Ok(Written::Done(whose));
         }
         audit::append(&mut tx, &mut head, &new.audit).await?;
         heads::save(&mut tx, &head).await?;
         tx.commit().await?;
-        Ok(new.user)
+        Ok(Written::Done(new.user))
     }
 
     async fn change_user_admission(&self, new: &ChangeAdmission) -> Result<Written<Admission>, Error> {
@@ -72,10 +80,10 @@ impl Store {
         let mut head = heads::lock_known(&mut tx, PLATFORM).await?;
         let now = tx.now().await?;
         let row = tx.query(&ADMISSION).bind(bucket(PLATFORM)).bind(new.user).fetch_optional().await?;
-        let before = row.as_ref().map_or(Ok(Admission::default()), admission)?;
+        let before = admission(new.user, row.as_ref())?;
         let mut after = before;
         if before.revoked_at.is_some() != new.revoke {
-            after = Admission { revoked_at: new.revoke.then_some(now), tokens_not_before: Some(now) };
+            after = Admission { revoked_at: new.revoke.then_some(now), tokens_not_before: Some(now), ..before };
             tx.query(&SET).bind(bucket(PLATFORM)).bind(new.user).bind(after.revoked_at).bind(now).execute().await?;
             if new.revoke {
                 // Refused they would be anyway; this is what the user sees of them after a restoration.
@@ -102,7 +110,7 @@ impl Identities for Store {
         Ok(self.known_identity(identity).await?)
     }
 
-    async fn link(&self, new: LinkIdentity) -> Result<Uuid, StoreError> {
+    async fn link(&self, new: LinkIdentity) -> Result<Written<Uuid>, StoreError> {
         Ok(self.db.attempt(|| self.link_identity(&new)).await?)
     }
 

@@ -203,6 +203,19 @@ const CASES: &[(&str, &str, Prepare)] = &[
             s.delete(&format!("/v1/api-tokens/{}", made.id("id")))
         })
     }),
+    ("registerUser", "user.register", |s| {
+        Box::pin(async { s.post("/v1/users", &json!({"name": "ada", "issuer": "https://id.example.com", "subject": "1"})) })
+    }),
+    ("revokeUser", "user.revoke", |s| {
+        Box::pin(async { s.post(&format!("/v1/users/{}/revoke", s.world.user("ada").await.principal.id), &json!({})) })
+    }),
+    ("restoreUser", "user.restore", |s| {
+        Box::pin(async {
+            let user = format!("/v1/users/{}", s.world.user("ada").await.principal.id);
+            assert_eq!(s.world.send(s.post(&format!("{user}/revoke"), &json!({}))).await.status, 200);
+            s.post(&format!("{user}/restore"), &json!({}))
+        })
+    }),
     ("changeAccountSettings", "account.update", |s| {
         Box::pin(async { s.patch(&format!("/v1/accounts/{}/settings", s.account), &json!({"default_region": "local"})) })
     }),

@@ -68,6 +68,9 @@ pub const TABLE: &[(&str, &str, &str, [&str; 16])] = &[
     ("createApiToken",         "POST", "/v1/api-tokens",                                             ["401", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "201", "401", "401", "401"]),
     ("listApiTokens",          "GET",  "/v1/api-tokens",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
     ("revokeApiToken",         "DELETE","/v1/api-tokens/{secret}",                                   ["401", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "404", "401", "401", "401"]),
+    ("registerUser",           "POST", "/v1/users",                                                  ["401", "403", "403", "403", "403", "403", "403", "403", "403", "200", "403", "403", "403", "401", "401", "401"]),
+    ("revokeUser",             "POST", "/v1/users/{nobody}/revoke",                                  ["401", "403", "403", "403", "403", "403", "403", "403", "403", "404", "403", "403", "403", "401", "401", "401"]),
+    ("restoreUser",            "POST", "/v1/users/{viewer}/restore",                                 ["401", "403", "403", "403", "403", "403", "403", "403", "403", "200", "403", "403", "403", "401", "401", "401"]),
     ("getAccountSettings",     "GET",  "/v1/accounts/{account}/settings",                            ["401", "404", "200", "404", "404", "404", "404", "200", "200", "200", "200", "404", "404", "401", "401", "401"]),
     ("changeAccountSettings",  "PATCH","/v1/accounts/{account}/settings",                            ["401", "404", "403", "404", "404", "404", "404", "200", "200", "200", "403", "404", "404", "401", "401", "401"]),
     ("listWorkspaces",         "GET",  "/v1/workspaces",                                             ["401", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "200", "401", "401", "401"]),
@@ -171,7 +174,7 @@ impl Cast {
         let named = [("{member}", &account_member), ("{owner}", &account_owner), ("{viewer}", &viewer), ("{lead}", &owner)]
             .map(|(name, user)| (name, user.principal.id))
             .into_iter()
-            .chain([("{program}", program), ("{secret}", secret), ("{idle}", idle)])
+            .chain([("{nobody}", Uuid::now_v7()), ("{program}", program), ("{secret}", secret), ("{idle}", idle)])
             .collect();
 
         let claims = |aud: &str, exp: i64| json!({"iss": "https://berth.test", "aud": aud, "sub": format!("user:{}", account_owner.principal.id), "exp": exp});
@@ -245,8 +248,9 @@ impl Cast {
             "createWorkspace" => Some(json!({"account_id": self.account, "name": "New", "region": "local"})),
             // Of one that is there; and nobody's credentials.
             "createApiToken" => Some(json!({"name": "nightly"})),
+            "registerUser" => Some(json!({"name": "ada", "issuer": "https://id.example.com", "subject": "248289761001"})),
             "createServiceAccount" => Some(json!({"name": "program"})),
-            "addClientSecret" | "issueWorkspaceToken" => Some(json!({})),
+            "addClientSecret" | "issueWorkspaceToken" | "revokeUser" | "restoreUser" => Some(json!({})),
             "issueWorkspaceTokenByName" => Some(json!({"name": "Sales"})),
             "changeAccountSettings" => Some(json!({"default_region": "local"})),
             "issueToken" => Some(json!({"grant_type": "client_credentials", "client_id": self.account, "client_secret": "berth_secret_1"})),

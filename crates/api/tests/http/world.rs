@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{Clock, Denials, Issuer, Limits, State};
+use api::{Clock, Denials, Issuer, Issuers, Limits, OutsideIssuer, State};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -65,6 +65,8 @@ pub struct Wish {
     pub exports: usize,
     /// Whether the permission system's quickest answers are old.
     pub lagging: bool,
+    /// Who is trusted besides the world's own issuer.
+    pub issuers: Vec<OutsideIssuer>,
 }
 
 impl Default for Wish {
@@ -77,6 +79,7 @@ impl Default for Wish {
             mint_creates: true,
             exports: 2,
             lagging: false,
+            issuers: Vec::new(),
         }
     }
 }
@@ -143,7 +146,8 @@ impl World {
         let clock: Clock = Arc::new(move || Time::from_micros(ticking.load(Ordering::SeqCst)));
         let key = Issuer::generate_key().unwrap();
         let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock.clone()).unwrap());
-        let mut state = State::new(berth.clone(), issuer.clone(), clock.clone());
+        let trusted = Issuers::new(berth.clone(), issuer.clone(), wish.issuers, clock.clone());
+        let mut state = State::new(berth.clone(), Arc::new(trusted), clock.clone());
         state.issuer = Some(issuer.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());

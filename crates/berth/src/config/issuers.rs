@@ -14,6 +14,9 @@ pub fn check(config: &Config) -> Vec<String> {
             }
         };
         must(*name != config.issuer.name, "this is the built-in issuer's own name (`issuer.name`)");
+        // The full name of a user who has no other is `ISSUER#SUBJECT`: what stands before the first `#` is to be the issuer.
+        must(!name.contains(['#', '?']), "`issuer`: a URL without `?` and `#` is needed");
+        must(name.len() <= 255, "`issuer`: 255 characters are enough");
         must(issuers[..i].iter().all(|other| other.issuer != *name), "it is there twice");
         must(
             !issuer.audiences.is_empty() && issuer.audiences.iter().all(|a| !a.is_empty()),
@@ -48,6 +51,8 @@ mod tests {
     fn an_issuer_that_cannot_be_trusted_is_named() {
         assert_eq!(findings(|_| ()), 0);
         assert_eq!(findings(|i| i.issuer = Issuer::default().name), 1);
+        assert_eq!(findings(|i| i.issuer.push('#')), 1);
+        assert_eq!(findings(|i| i.issuer.push_str(&"x".repeat(256))), 1);
         assert_eq!(findings(|i| i.audiences.clear()), 1);
         assert_eq!(findings(|i| i.audiences.push(String::new())), 1);
         assert_eq!(findings(|i| i.algorithms.clear()), 1);

@@ -33,7 +33,7 @@ pub fn reference() -> String {
     for section in SECTIONS {
         let one = (section.key == OutsideIssuer::SECTION.key).then(|| serde_json::to_value(OutsideIssuer::default()).unwrap_or_default());
         let values = match section.in_force(&defaults) {
-            Value::Array(items) => one.as_ref().unwrap_or(&items[0]),
+            Value::Array(items) => one.as_ref().unwrap_or_else(|| &items[0]),
             settings => settings,
         };
         let _ =

@@ -87,6 +87,8 @@ section! {
     OutsideIssuer in "identity.issuers" {
         /// Its URL, to the letter as its tokens name it in `iss`; `/.well-known/openid-configuration` below it names its keys.
         issuer: String = String::new(),
+        /// Where its keys are, for one that publishes no configuration. Not set: what the configuration says.
+        keys_url: Option<String> = None,
         /// A token has to be meant (`aud`) for one of these. At least one is needed.
         audiences: Vec<String> = Vec::new(),
         /// What its tokens may be signed with, of `RS256`, `ES256` and `EdDSA`.

@@ -21,7 +21,7 @@ pub fn issuers(config: &Config) -> Result<Vec<OutsideIssuer>, Failure> {
         .map(|settings| {
             let times =
                 Times { fresh_for: settings.keys_fresh_for.0, kept_for: settings.keys_kept_for.0, ask_every: settings.keys_ask_every.0 };
-            let provider = Provider::new(&settings.issuer, times, Arc::new(system_time))
+            let provider = Provider::new(&settings.issuer, settings.keys_url.as_deref(), times, Arc::new(system_time))
                 .map_err(|e| Failure::new(format!("`identity.issuers`: {e}")))?;
             let pair = |text: &String| text.split_once('=').map(|(claim, value)| (claim.to_owned(), value.to_owned()));
             let trust = Trust {

@@ -10,6 +10,7 @@ mod export;
 mod first_start;
 mod hostile;
 mod installation;
+mod issuers;
 mod kill;
 mod pooler;
 mod production;

@@ -7,7 +7,7 @@ use saga::{StoreError, Time};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Keyed, Written};
+use super::{Idempotency, Keyed, Written};
 use crate::audit::Draft;
 
 /// Somebody as an outside issuer names them. Neither half means anything without the other.
@@ -18,12 +18,21 @@ pub struct OutsideIdentity {
 }
 
 /// Whether a user is let in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
+    pub user: Uuid,
     /// Set while nothing that bears the user's name is accepted.
     pub revoked_at: Option<Time>,
     /// Tokens that were issued before are not accepted, whoever issued them.
     pub tokens_not_before: Option<Time>,
+}
+
+impl Admission {
+    /// That of a user who was never revoked.
+    #[must_use]
+    pub fn of(user: Uuid) -> Self {
+        Self { user, revoked_at: None, tokens_not_before: None }
+    }
 }
 
 /// An outside identity that is to be a user's.
@@ -32,6 +41,8 @@ pub struct LinkIdentity {
     pub identity: OutsideIdentity,
     pub user: Uuid,
     pub audit: Draft,
+    /// Kept unless the identity is another's.
+    pub idempotency: Option<Idempotency>,
 }
 
 /// A revocation or its end.
@@ -51,7 +62,7 @@ pub trait Identities: Send + Sync + 'static {
     /// Whose the identity is, which never changes; `None`: nobody's here yet.
     async fn known(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, StoreError>;
     /// With its audit entry, unless the identity is somebody's already; whose it is now.
-    async fn link(&self, new: LinkIdentity) -> Result<Uuid, StoreError>;
+    async fn link(&self, new: LinkIdentity) -> Result<Written<Uuid>, StoreError>;
     /// With its audit entry, unless it is so already; how it is now. A revocation ends the user's long-lived tokens as well. The commit is the moment from which on it holds in every process.
     async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Admission>, StoreError>;
 }

@@ -9,16 +9,16 @@ pub struct AllWell;
 
 #[async_trait]
 impl Identities for AllWell {
-    async fn admission(&self, _: Uuid) -> Result<Admission, StoreError> {
-        Ok(Admission::default())
+    async fn admission(&self, user: Uuid) -> Result<Admission, StoreError> {
+        Ok(Admission::of(user))
     }
 
     async fn known(&self, _: &OutsideIdentity) -> Result<Option<Uuid>, StoreError> {
         Ok(None)
     }
 
-    async fn link(&self, new: LinkIdentity) -> Result<Uuid, StoreError> {
-        Ok(new.user)
+    async fn link(&self, new: LinkIdentity) -> Result<Written<Uuid>, StoreError> {
+        Ok(Written::Done(new.user))
     }
 
     async fn change_admission(&self, _: ChangeAdmission) -> Result<Written<Admission>, StoreError> {

@@ -40,12 +40,12 @@ pub struct Unusable(String);
 pub struct Provider(Cache<Published>);
 
 impl Provider {
-    /// Asks nobody yet.
+    /// Asks nobody yet. `keys`: where the keys are, if that is not to be asked of the issuer.
     ///
     /// # Errors
-    /// `issuer` is no URL with `https`, or with `http` on this machine; there is no client.
-    pub fn new(issuer: &str, times: Times, clock: Clock) -> Result<Self, Unusable> {
-        Ok(Self(Cache::new(issuer, Published::new(issuer)?, times, clock)))
+    /// One of the two is no URL with `https`, or with `http` on this machine; there is no client.
+    pub fn new(issuer: &str, keys: Option<&str>, times: Times, clock: Clock) -> Result<Self, Unusable> {
+        Ok(Self(Cache::new(issuer, Published::new(issuer, keys)?, times, clock)))
     }
 }
 

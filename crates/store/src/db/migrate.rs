@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     10 "0010_unfinished",
     12 "0012_worker_sagas",
     13 "0013_tokens",
+    14 "0014_identities",
 ];
 
 /// What this binary is.

@@ -19,22 +19,43 @@ const KEYS_MAX: usize = 100;
 /// A provider that is asked over HTTP.
 pub struct Published {
     issuer: String,
-    configuration: Url,
+    asked: Asked,
     http: Client,
 }
 
+/// What is asked first.
+#[derive(Clone)]
+enum Asked {
+    Configuration(Url),
+    Keys(Url),
+}
+
 impl Published {
-    pub fn new(issuer: &str) -> Result<Self, Unusable> {
-        let configuration = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let configuration = url(&configuration).map_err(|e| Unusable(format!("`{issuer}` {e}")))?;
+    pub fn new(issuer: &str, keys: Option<&str>) -> Result<Self, Unusable> {
+        let usable = |text: &str| url(text).map_err(|e| Unusable(format!("`{text}` {e}")));
+        let (asked, first) = match keys {
+            Some(keys) => usable(keys).map(|url| (Asked::Keys(url.clone()), url))?,
+            None => usable(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/')))
+                .map(|url| (Asked::Configuration(url.clone()), url))?,
+        };
         let mut http = Client::builder().user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")));
         // Who is asked is what the settings say, and not whom an answer points to.
         http = http.redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT);
-        if is_here(&configuration) {
+        if is_here(&first) {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|e| Unusable(format!("requests cannot be made: {}", cause(&e))))?;
-        Ok(Self { issuer: issuer.to_owned(), configuration, http })
+        Ok(Self { issuer: issuer.to_owned(), asked, http })
+    }
+
+    /// Where the configuration says that the keys are.
+    async fn configured(&self, configuration: Url) -> Result<Url, String> {
+        let configuration = self.get(configuration).await?;
+        if configuration["issuer"].as_str() != Some(&self.issuer) {
+            return Err(format!("the configuration is that of the issuer {}", configuration["issuer"]));
+        }
+        let keys = configuration["jwks_uri"].as_str().ok_or("the configuration names no `jwks_uri`")?;
+        url(keys).map_err(|e| format!("`jwks_uri` {e}"))
     }
 
     async fn get(&self, url: Url) -> Result<Value, String> {
@@ -56,14 +77,12 @@ impl Published {
 #[async_trait]
 impl Source for Published {
     async fn fetch(&self) -> Result<Vec<Value>, String> {
-        let configuration = self.get(self.configuration.clone()).await?;
-        if configuration["issuer"].as_str() != Some(&self.issuer) {
-            return Err(format!("the configuration is that of the issuer {}", configuration["issuer"]));
-        }
-        let keys = configuration["jwks_uri"].as_str().ok_or("the configuration names no `jwks_uri`")?;
-        let keys = url(keys).map_err(|e| format!("`jwks_uri` {e}"))?;
-        let Value::Array(keys) = self.get(keys).await?["keys"].take() else {
-            return Err("`jwks_uri` answers without `keys`".to_owned());
+        let keys = match self.asked.clone() {
+            Asked::Keys(url) => url,
+            Asked::Configuration(url) => self.configured(url).await?,
+        };
+        let Value::Array(keys) = self.get(keys.clone()).await?["keys"].take() else {
+            return Err(format!("{keys} answers without `keys`"));
         };
         if keys.len() > KEYS_MAX {
             return Err(format!("there are more than {KEYS_MAX} keys"));
@@ -106,7 +125,7 @@ mod tests {
         for good in
             ["https://id.example.com", "https://id.example.com/realms/a/", "http://127.0.0.1:9", "http://[::1]:9", "http://localhost:9"]
         {
-            assert!(Published::new(good).is_ok(), "{good}");
+            assert!(Published::new(good, None).is_ok() && Published::new("any", Some(good)).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -117,15 +136,15 @@ mod tests {
             "ftp://127.0.0.1",
             "file:///etc",
         ] {
-            assert!(Published::new(bad).is_err(), "{bad}");
+            assert!(Published::new(bad, None).is_err() && Published::new("https://id.example.com", Some(bad)).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_configuration_stands_below_the_issuer() {
         for issuer in ["https://id.example.com/realms/a", "https://id.example.com/realms/a/"] {
-            let published = Published::new(issuer).unwrap();
-            assert_eq!(published.configuration.as_str(), "https://id.example.com/realms/a/.well-known/openid-configuration");
+            let Asked::Configuration(url) = Published::new(issuer, None).unwrap().asked else { panic!("it is asked") };
+            assert_eq!(url.as_str(), "https://id.example.com/realms/a/.well-known/openid-configuration");
         }
     }
 }
