@@ -25,6 +25,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(api_tokens::create::create, api_tokens::list::list))
         .routes(routes!(api_tokens::revoke::revoke))
         .routes(routes!(issuing::application::issue))
+        .routes(routes!(issuing::keys::keys))
         .routes(routes!(issuing::own::own))
         .routes(routes!(issuing::workspace::issue))
         .routes(routes!(issuing::by_name::issue))

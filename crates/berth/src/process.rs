@@ -21,6 +21,7 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::house::housekeeping;
+use crate::house::issuer::keep_fresh;
 use crate::ids::system_time;
 use crate::telemetry;
 
@@ -90,7 +91,8 @@ impl Process {
         listener: TcpListener,
     ) -> Result<(), Failure> {
         let mut state = api::State::new(berth.clone(), authenticator, Arc::new(system_time));
-        state.issuer = Some(issuer);
+        state.issuer = Some(issuer.clone());
+        self.spawn(move |stop| keep_fresh(issuer, stop));
         state.limits = Limits {
             body_bytes: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             body_timeout: config.server.body_timeout.0,

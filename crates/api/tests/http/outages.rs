@@ -100,6 +100,7 @@ async fn an_outage_of_the_permission_system_is_503_wherever_a_right_is_needed() 
         "getIndex",
         "getLiveness",
         "getOpenApi",
+        "listSigningKeys",
         "getProblemPage",
         "listRegions",
         "createAccount",

@@ -39,6 +39,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     10 "0010_unfinished",
     12 "0012_worker_sagas",
     13 "0013_tokens",
+    15 "0015_signing_keys",
 ];
 
 /// What this binary is.
