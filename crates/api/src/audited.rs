@@ -31,6 +31,7 @@ pub const OPERATIONS: &[(&str, &str, &[&str])] = &[
     ("getLiveness",             "health.read",      &[]),
     ("getReadiness",            "health.read",      &[]),
     ("getOpenApi",              "document.read",    &[]),
+    ("listSigningKeys",         "signing_key.list", &[]),
     ("getProblemPage",          "document.read",    &[]),
     ("getMe",                   "me.read",          &[]),
     ("listRegions",             "region.list",      &[]),

@@ -2,5 +2,6 @@
 
 pub mod application;
 pub mod by_name;
+pub mod keys;
 pub mod own;
 pub mod workspace;

@@ -55,7 +55,9 @@ pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
 pub use streams::{Pace, Streams};
-pub use tokens::{Authenticator, Claims, Clock, Grant, Issuer, Rejection, TokenError, TokenKind};
+pub use tokens::{
+    Authenticator, Claims, Clock, Grant, Issuer, KeyError, KeyFile, KeyStore, PrivateKey, Rejection, SigningKey, TokenError, TokenKind,
+};
 pub use watch::Watch;
 
 /// What the handlers work with.

@@ -28,6 +28,7 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(users::revoke::revoke))
         .routes(routes!(users::restore::restore))
         .routes(routes!(issuing::application::issue))
+        .routes(routes!(issuing::keys::keys))
         .routes(routes!(issuing::own::own))
         .routes(routes!(issuing::workspace::issue))
         .routes(routes!(issuing::by_name::issue))

@@ -90,8 +90,15 @@ enum Command {
         #[command(flatten)]
         arguments: grant::Arguments,
     },
-    /// Makes a signing key for the built-in issuer (`issuer.key_file`), in a file that only its owner can read.
+    /// Makes a key file for the built-in issuer (`issuer.key_file`), which only its owner can read.
     GenerateKey { file: PathBuf },
+    /// The keys that the built-in issuer signs tokens with: lists, rotates and revokes them.
+    Keys {
+        #[command(flatten)]
+        database: Database,
+        #[command(subcommand)]
+        command: operator::keys::Command,
+    },
     /// Prints what the database holds, as JSON.
     #[command(hide = true)]
     Inventory {
@@ -280,6 +287,10 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             operator::token(&settings(database.file, &flags)?, environment, &arguments.wanted())
         }
         Command::GenerateKey { file } => operator::generate_key(&file),
+        Command::Keys { mut database, command } => {
+            let flags = database.overrides();
+            operator::keys::run(&settings(database.file, &flags)?, environment, &command)
+        }
         Command::Inventory { mut database } => {
             let flags = database.overrides();
             inventory::of_database(&settings(database.file, &flags)?)

@@ -1,5 +1,7 @@
-//! What an operator does to an installation on PostgreSQL, at its database: `berth migrate`, `bootstrap`, `token` and
+//! What an operator does to an installation on PostgreSQL, at its database: `berth migrate`, `bootstrap`, `token`, `keys` and
 //! `generate-key`. Each ends by itself, and can be repeated.
+
+pub mod keys;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -15,6 +17,7 @@ use crate::config::{Config, Environment};
 use crate::data_folder::cannot;
 use crate::failure::Failure;
 use crate::grant::{self, Wanted};
+use crate::house::issuer::Keyring;
 use crate::house::{self, House, Parts};
 use crate::process::on_runtime;
 use crate::{database, serve, telemetry};
@@ -88,7 +91,7 @@ pub fn bootstrap(config: &Config, environment: &Environment, subject: &str) -> R
 /// A role that does not exist there; no key; the database cannot be reached.
 pub fn token(config: &Config, environment: &Environment, wanted: &Wanted) -> Result<(), Failure> {
     let _telemetry = telemetry::start(&config.log, environment)?;
-    let issuer = serve::issuer(config)?;
+    let file = serve::key_file(config)?;
     let token = on_runtime(async {
         let House { berth, store, .. } = house(config).await?;
         if wanted.role.is_none() {
@@ -98,6 +101,8 @@ pub fn token(config: &Config, environment: &Environment, wanted: &Wanted) -> Res
                 tracing::info!(name = wanted.name, "a user of this name was not known; one is made");
             }
         }
+        let keyring = Keyring { store: store.clone(), file, accept_for: config.issuer.accept_for.0 };
+        let issuer = keyring.open(&berth, &config.issuer.name, false).await?;
         let token = grant::token(&berth, &issuer, wanted).await;
         store.db().close().await;
         token
@@ -113,7 +118,7 @@ pub fn generate_key(path: &Path) -> Result<(), Failure> {
     let key = house::issuer::generate()?;
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(&key)?;
+        file.write_all(key.pkcs8())?;
         file.sync_all()
     };
     write().map_err(|e| match e.kind() {

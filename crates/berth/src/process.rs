@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::house::issuer::keep_fresh;
 use crate::house::{housekeeping, outside};
 use crate::ids::system_time;
 use crate::telemetry;
@@ -91,7 +92,8 @@ impl Process {
     ) -> Result<(), Failure> {
         let authenticator = Arc::new(Issuers::new(berth.clone(), authenticator, outside::issuers(config)?, Arc::new(system_time)));
         let mut state = api::State::new(berth.clone(), authenticator, Arc::new(system_time));
-        state.issuer = Some(issuer);
+        state.issuer = Some(issuer.clone());
+        self.spawn(move |stop| keep_fresh(issuer, stop));
         state.limits = Limits {
             body_bytes: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             body_timeout: config.server.body_timeout.0,

@@ -1,14 +1,14 @@
 //! `berth serve` and `berth work`: any number of processes on one PostgreSQL. They keep nothing of their own, and any of them
 //! may die at any moment; what it was at is taken up by the others.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use api::Issuer;
+use api::KeyFile;
 use store::{Hint, Store};
 
 use crate::config::{Config, DatabaseUrl, Environment};
 use crate::failure::Failure;
+use crate::house::issuer::Keyring;
 use crate::house::{self, House, Parts};
 use crate::process::{Process, bind, on_runtime, url};
 use crate::{database, telemetry};
@@ -37,7 +37,7 @@ pub fn run(config: &Config, environment: &Environment, roles: Roles) -> Result<(
 
 async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
     let mut process = Process::new()?;
-    let issuer = if roles.serves { Some(Arc::new(issuer(config)?)) } else { None };
+    let key_file = if roles.serves { Some(key_file(config)?) } else { None };
     let listener = if roles.serves { Some(bind(config.server.listen, "--listen", "server.listen").await?) } else { None };
     let admin_listener = bind(config.server.admin_listen, "--admin-listen", "server.admin_listen").await?;
     let admin_url = url(&admin_listener)?;
@@ -58,7 +58,9 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
     let House { berth, store, worker, handle, hints } = house::assemble(config, Parts { store: Store::new(db), backends }).await?;
 
     let mut does = Vec::new();
-    if let (Some(issuer), Some(listener)) = (issuer, listener) {
+    if let (Some(file), Some(listener)) = (key_file, listener) {
+        let keyring = Keyring { store: store.clone(), file, accept_for: config.issuer.accept_for.0 };
+        let issuer = keyring.open(&berth, &config.issuer.name, false).await?;
         does.push(format!("serves on {}", url(&listener)?));
         process.serve(config, &berth, issuer.clone(), issuer, listener)?;
     }
@@ -83,11 +85,11 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
     process.run(&store).await
 }
 
-/// The built-in issuer with the key that the settings name.
+/// The key file that the settings name.
 ///
 /// # Errors
-/// No key is named, or it cannot be used.
-pub fn issuer(config: &Config) -> Result<Issuer, Failure> {
+/// None is named, or it cannot be used.
+pub fn key_file(config: &Config) -> Result<KeyFile, Failure> {
     let path = config.issuer.key_file.as_deref().ok_or_else(|| {
         Failure::new(
             "tokens cannot be told apart without a key: make one with `berth generate-key FILE`, and name it in `issuer.key_file` \
@@ -95,5 +97,5 @@ pub fn issuer(config: &Config) -> Result<Issuer, Failure> {
         )
     })?;
     let none = || Failure::new(format!("there is no signing key {}: make one with `berth generate-key FILE`", path.display()));
-    house::issuer::read(path, &config.issuer.name, "Name a file that `berth generate-key FILE` made")?.ok_or_else(none)
+    house::issuer::read(path, "Name a file that `berth generate-key FILE` made")?.ok_or_else(none)
 }

@@ -25,6 +25,7 @@ pub mod principal;
 pub mod runs;
 pub mod secrets;
 pub mod service_accounts;
+pub mod signing_keys;
 pub mod steps;
 pub mod users;
 pub mod workspaces;

@@ -15,6 +15,7 @@ mod pauses;
 mod platform;
 mod retention;
 mod service_accounts;
+mod signing_keys;
 mod timer;
 mod workspace_tokens;
 
@@ -50,6 +51,7 @@ pub use pauses::*;
 pub use platform::*;
 pub use retention::*;
 pub use service_accounts::*;
+pub use signing_keys::*;
 pub use timer::*;
 pub use workspace_tokens::*;
 

@@ -27,6 +27,7 @@ mod retention;
 mod run_commits;
 mod runs;
 mod service_accounts;
+mod signing_keys;
 mod tuples;
 mod words;
 mod workers;
@@ -100,6 +101,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         run_commits::rows::STATEMENTS,
         runs::STATEMENTS,
         service_accounts::STATEMENTS,
+        signing_keys::STATEMENTS,
         tuples::STATEMENTS,
         workers::STATEMENTS,
         workspace_tokens::STATEMENTS,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::Payload;
+use super::issuer::Payload;
 
 /// When there are more, all are forgotten: strangers cannot add any, since only what the key has signed is remembered.
 const MOST: usize = 4096;

@@ -1,7 +1,10 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::PrincipalKind;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::*;
@@ -22,9 +25,9 @@ fn clock(now: &Arc<AtomicI64>) -> Clock {
 
 fn fixture() -> Fixture {
     let now = Arc::new(AtomicI64::new(1_800_000_000_000_000));
-    let key = Issuer::generate_key().unwrap();
-    let issuer = Issuer::new(&key, "https://berth.test", clock(&now)).unwrap();
-    Fixture { issuer, key, now, user: Principal { kind: PrincipalKind::User, id: Uuid::from_u128(7) } }
+    let key = PrivateKey::generate().unwrap();
+    let issuer = Issuer::new(key.clone(), "https://berth.test", clock(&now)).unwrap();
+    Fixture { issuer, key: key.pkcs8().to_vec(), now, user: Principal { kind: PrincipalKind::User, id: Uuid::from_u128(7) } }
 }
 
 impl Fixture {
@@ -68,7 +71,7 @@ fn a_signed_token_names_its_principal_until_it_expires() {
 #[test]
 fn a_token_of_another_key_issuer_or_audience_is_refused() {
     let f = fixture();
-    let stranger = Issuer::new(&Issuer::generate_key().unwrap(), "https://berth.test", clock(&f.now)).unwrap();
+    let stranger = Issuer::new(PrivateKey::generate().unwrap(), "https://berth.test", clock(&f.now)).unwrap();
     assert_eq!(f.issuer.verify(&stranger.sign(f.user, Uuid::nil(), HOUR).unwrap()), Err(TokenError::Signature));
     assert_eq!(f.issuer.verify(&f.with("aud", "other")), Err(TokenError::Audience));
     assert_eq!(f.issuer.verify(&f.with("aud", json!(["other"]))), Err(TokenError::Audience));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::{OutsideAlgorithm, OutsideIssuer, Trust};
 use async_trait::async_trait;
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,7 +31,7 @@ impl IssuerKeys for Keys {
 
 /// An issuer of this name, trusted, and the key that it signs with.
 fn issuer(name: &str, just_in_time: bool) -> (OutsideIssuer, Vec<u8>) {
-    let key = api::Issuer::generate_key().unwrap();
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec();
     let public = URL_SAFE_NO_PAD.encode(Ed25519KeyPair::from_pkcs8(&key).unwrap().public_key().as_ref());
     let trust = Trust {
         issuer: name.to_owned(),

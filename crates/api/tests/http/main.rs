@@ -23,6 +23,7 @@ mod platform;
 mod requests;
 mod runs;
 mod service_accounts;
+mod signing_keys;
 mod stale;
 mod status;
 mod users;

@@ -86,7 +86,7 @@ async fn every_route_is_closed_to_it_but_those_of_the_table_about_its_own_worksp
     let account = world.account(&ada).await;
     let (own, other) = (things(&world, &ada, account, "Sales").await, things(&world, &ada, account, "Other").await);
     let token = bound(&world, &ada, own.workspace).await;
-    let public = ["getIndex", "getLiveness", "getReadiness", "getOpenApi", "getProblemPage", "issueToken"];
+    let public = ["getIndex", "getLiveness", "getReadiness", "getOpenApi", "getProblemPage", "issueToken", "listSigningKeys"];
     let named = |id: &str| ALLOWED.iter().find(|(allowed, _)| *allowed == id).map(|(_, named)| *named);
     for (id, call) in calls(&own) {
         let answer = world.send(call.user(&token)).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{Clock, Denials, Issuer, Issuers, Limits, OutsideIssuer, State};
+use api::{Clock, Denials, Issuer, Issuers, Limits, OutsideIssuer, PrivateKey, State};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -144,14 +144,27 @@ impl World {
         let now = Arc::new(AtomicI64::new(1_800_000_000_000_000));
         let ticking = now.clone();
         let clock: Clock = Arc::new(move || Time::from_micros(ticking.load(Ordering::SeqCst)));
-        let key = Issuer::generate_key().unwrap();
-        let issuer = Arc::new(Issuer::new(&key, "https://berth.test", clock.clone()).unwrap());
+        let key = PrivateKey::generate().unwrap();
+        let issuer = Arc::new(Issuer::new(key.clone(), "https://berth.test", clock.clone()).unwrap());
         let trusted = Issuers::new(berth.clone(), issuer.clone(), wish.issuers, clock.clone());
         let mut state = State::new(berth.clone(), Arc::new(trusted), clock.clone());
         state.issuer = Some(issuer.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
-        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db, lagging }
+        Self {
+            router: api::router(state),
+            berth,
+            issuer,
+            key: key.pkcs8().to_vec(),
+            now,
+            clock,
+            denials,
+            platform,
+            draining,
+            stop,
+            test: db,
+            lagging,
+        }
     }
 
     /// Moves the database's time.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Issuer;
+use api::{Issuer, PrivateKey};
 use domain::berth::Reply;
 use domain::model::StoredPrincipal;
 use domain::{Berth, Caller, Change, PrincipalKind};
@@ -177,8 +177,8 @@ impl Served {
     /// # Errors
     /// There is no port, or no randomness for a key.
     pub async fn start(house: &House) -> Result<Self, Failure> {
-        let key = Issuer::generate_key().map_err(refused)?;
-        let issuer = Arc::new(Issuer::new(&key, "berth-bench", Arc::new(system_time)).map_err(refused)?);
+        let key = PrivateKey::generate().map_err(refused)?;
+        let issuer = Arc::new(Issuer::new(key, "berth-bench", Arc::new(system_time)).map_err(refused)?);
         let token = issuer.sign(house.user.principal, house.berth.ids.free(), Duration::from_hours(24)).map_err(refused)?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;

@@ -66,8 +66,11 @@ section! {
 section! {
     /// The built-in token issuer, which `berth serve` accepts tokens of.
     Issuer in "issuer" {
-        /// The signing key, as `berth generate-key FILE` makes it. Whoever can read it can be anybody.
+        /// The key file, as `berth generate-key FILE` makes it: the first signing key, under which later ones are sealed in the database.
+        /// Whoever can read it and the database can be anybody.
         key_file: Option<PathBuf> = None,
+        /// How long tokens are accepted whose key signs no more since `berth keys rotate`: as long as any token lives.
+        accept_for: Period = Period::days(35),
         /// What its tokens say who issued them.
         name: String = "berth".to_owned(),
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use api::Issuer;
+use api::{Issuer, KeyFile};
 use store::{Db, MigrateError, Store};
 
 use crate::config::Config;
 use crate::data_folder::{DataFolder, cannot};
 use crate::failure::Failure;
+use crate::house::issuer::Keyring;
 use crate::house::{self, House, Parts};
 
 const DATABASE: &str = "berth.db";
@@ -25,9 +26,12 @@ pub fn has_database(folder: &DataFolder) -> bool {
 /// A database of a newer version, a broken saga file, a key that is none, a full disk: each says what to do.
 pub async fn open(config: &Config, folder: &DataFolder) -> Result<(House, Arc<Issuer>), Failure> {
     let store = open_store(folder).await?;
-    let issuer = Arc::new(issuer(folder)?);
+    let file = key_file(folder)?;
     let backends = house::backends::open(config, folder.path())?;
-    Ok((house::assemble(config, Parts { store, backends }).await?, issuer))
+    let house = house::assemble(config, Parts { store, backends }).await?;
+    let keyring = Keyring { store: house.store.clone(), file, accept_for: config.issuer.accept_for.0 };
+    let issuer = keyring.open(&house.berth, ISSUER_NAME, true).await?;
+    Ok((house, issuer))
 }
 
 async fn open_store(folder: &DataFolder) -> Result<Store, Failure> {
@@ -57,13 +61,13 @@ fn advised(text: &str) -> String {
     format!("{text}. {advice}")
 }
 
-fn issuer(folder: &DataFolder) -> Result<Issuer, Failure> {
-    const ADVICE: &str = "Restore it, or delete it: a new one is made, and all tokens become invalid";
+fn key_file(folder: &DataFolder) -> Result<KeyFile, Failure> {
+    const ADVICE: &str = "Restore it, or delete it: a new one is made";
     let path = folder.path().join(ISSUER_KEY);
-    if let Some(issuer) = house::issuer::read(&path, ISSUER_NAME, ADVICE)? {
-        return Ok(issuer);
+    if let Some(file) = house::issuer::read(&path, ADVICE)? {
+        return Ok(file);
     }
-    folder.write_private(ISSUER_KEY, &house::issuer::generate()?)?;
-    let made = house::issuer::read(&path, ISSUER_NAME, ADVICE)?;
+    folder.write_private(ISSUER_KEY, house::issuer::generate()?.pkcs8())?;
+    let made = house::issuer::read(&path, ADVICE)?;
     made.ok_or_else(|| cannot("read the signing key", &path, &std::io::ErrorKind::NotFound.into()))
 }

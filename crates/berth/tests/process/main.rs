@@ -16,6 +16,7 @@ mod pooler;
 mod production;
 mod server;
 mod shutdown;
+mod signing_keys;
 mod spicedb;
 mod storm;
 mod tokens;

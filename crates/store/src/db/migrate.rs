@@ -40,6 +40,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     12 "0012_worker_sagas",
     13 "0013_tokens",
     14 "0014_identities",
+    15 "0015_signing_keys",
 ];
 
 /// What this binary is.

@@ -36,6 +36,7 @@ mod roles;
 mod runs;
 mod schema;
 mod service_accounts;
+mod signing_keys;
 mod statements;
 mod tuples;
 mod workers;

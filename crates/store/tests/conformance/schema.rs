@@ -9,7 +9,7 @@ use testkit::Backend::{self, Postgres, Sqlite};
 use testkit::TestDb;
 
 /// Tables of no tenant: they stand alone, without foreign keys.
-const GLOBAL: [&str; 5] = ["principals", "relationship_revision", "relationships", "schema_compatibility", "workers"];
+const GLOBAL: [&str; 6] = ["principals", "relationship_revision", "relationships", "schema_compatibility", "signing_keys", "workers"];
 
 /// A column that is added to rows that are there already needs a constant for them; new rows bind their values all the same.
 const ADDED_LATER: [(&str, &str); 10] = [
