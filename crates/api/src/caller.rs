@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use domain::audit::denials::Denial;
+use domain::secrets::Kind;
 use domain::{Caller, Invalid, Principal, PrincipalKind};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -14,7 +15,7 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
-use crate::scope;
+use crate::{rates, scope};
 use crate::tokens::{Rejection, TokenError};
 
 /// Characters of a user agent that are kept for the audit log.
@@ -32,7 +33,15 @@ impl FromRequestParts<State> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        let claims = match state.authenticator.authenticate(token).await {
+        let attempt = rates::Attempt::new(state.trusted_proxies.source(parts), Kind::ApiToken, token);
+        state.rates.may_try(&attempt)?;
+        let answer = state.authenticator.authenticate(token).await;
+        match &answer {
+            Ok(_) => state.rates.was_right(&attempt),
+            Err(Rejection::Refused(_) | Rejection::Revoked(_)) => state.rates.was_wrong(&attempt),
+            Err(Rejection::Unavailable(_)) => {}
+        }
+        let claims = match answer {
             Ok(claims) => claims,
             Err(Rejection::Revoked(claims)) => {
                 let caller = caller_of(parts, state, claims.principal, claims.token_id);
@@ -42,6 +51,7 @@ impl FromRequestParts<State> for Authenticated {
             }
             Err(rejection) => return Err(rejected(rejection)),
         };
+        state.rates.count(claims.principal, &parts.extensions).await?;
         let mut caller = caller_of(parts, state, claims.principal, claims.token_id.clone());
         (caller.on_behalf_of, caller.workspace) = (claims.on_behalf_of, claims.workspace);
         let attempt = Attempt::of(&parts.extensions);

@@ -29,6 +29,7 @@ mod pauses;
 mod peer;
 pub mod problem;
 mod query;
+mod rates;
 mod regions;
 mod routes;
 mod runs;
@@ -54,6 +55,7 @@ pub use identity::{Issuers, OutsideAlgorithm, OutsideIssuer, Trust};
 pub use middleware::{NameSpan, TraceLink, forward_trace, leave_unnamed};
 pub use openapi::openapi_yaml;
 pub use peer::TrustedProxies;
+pub use rates::{PerMinute, Rates};
 pub use streams::{Pace, Streams};
 pub use tokens::{
     Authenticator, Claims, Clock, Grant, Issuer, KeyError, KeyFile, KeyStore, PrivateKey, Rejection, SigningKey, TokenError, TokenKind,
@@ -68,6 +70,8 @@ pub struct State {
     /// Signs the tokens that this API gives; `None`: it gives none.
     pub issuer: Option<Arc<Issuer>>,
     pub limits: Limits,
+    /// How often anybody may ask.
+    pub rates: Rates,
     pub exports: ExportOptions,
     pub trusted_proxies: TrustedProxies,
     /// Ties spans to the sender's trace; [`forward_trace`] where nothing is exported.
@@ -102,7 +106,7 @@ impl Default for Limits {
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
 impl State {
-    /// A state with the default limits, no trusted proxy, no exported traces, and not draining, which takes tokens of `authenticator` only,
+    /// A state with the default limits, none of rates, no trusted proxy, no exported traces, and not draining, which takes tokens of `authenticator` only,
     /// unless their user is revoked. The clock is this process's.
     #[must_use]
     pub fn new(berth: Berth, authenticator: Arc<dyn Authenticator>, clock: Clock) -> Self {
@@ -113,6 +117,7 @@ impl State {
             berth,
             issuer: None,
             limits: Limits::default(),
+            rates: Rates::default(),
             exports: ExportOptions::default(),
             trusted_proxies: TrustedProxies::default(),
             trace_link: forward_trace,
@@ -131,6 +136,7 @@ pub fn router(state: State) -> axum::Router {
     let served = table
         .fallback(middleware::no_such_route)
         .layer(axum::middleware::from_fn_with_state(audited, audited::watch))
+        .layer(axum::middleware::from_fn(rates::tell))
         .layer(axum::middleware::from_fn(middleware::guard))
         .with_state(state.clone());
     // A router of its own around them: the methods that a path allows are known only outside of the router that has it.

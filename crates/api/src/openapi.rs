@@ -25,6 +25,7 @@ const DESCRIPTION: &str = "Berth provisions workspaces: environments, backend wo
     that has not the shape documented here, 422 for values that break a rule. Every answer carries `X-Request-Id`, the one that was \
     sent (`[A-Za-z0-9._-]{1,128}`) or a new one. Lists are bare arrays; a `Link` header leads to the next page.\n\n\
     A service account may say with `Berth-On-Behalf-Of` for which user it acts; both must have the right.\n\n\
+    Where the installation limits how often one may ask, answers carry `RateLimit` and `RateLimit-Policy`.\n\n\
     Send an `Idempotency-Key` with a POST, and a repeated request is answered like the first, for 24 hours.";
 
 /// The document without its paths.
@@ -152,7 +153,7 @@ fn operations(item: &mut PathItem) -> Vec<(HttpMethod, &mut Operation)> {
 }
 
 /// Refusals that mean the same wherever they occur: status, name among the components, description.
-const SHARED: [(&str, &str, &str); 9] = [
+const SHARED: [(&str, &str, &str); 10] = [
     ("400", "InvalidRequest", "The request does not have the documented shape"),
     ("401", "Unauthenticated", "The token is missing or not valid"),
     ("403", "Forbidden", "The caller may not act on behalf of the user that `Berth-On-Behalf-Of` names"),
@@ -160,6 +161,7 @@ const SHARED: [(&str, &str, &str); 9] = [
     ("413", "BodyTooLarge", "The body is larger than 64 KiB"),
     ("415", "UnsupportedMediaType", "The body is not `application/json`"),
     ("422", "InvalidValues", "A value breaks a rule, or the Idempotency-Key was used for another request"),
+    ("429", "RateLimited", "There are more requests than this installation serves, or too many wrong tokens"),
     ("500", "InternalError", "A fault of ours; nothing about its cause is told"),
     ("503", "Unavailable", "A part of the service is away"),
 ];
@@ -175,7 +177,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     for (status, name, _) in SHARED {
         let applies = match status {
             "400" | "500" => true,
-            "401" | "403" | "503" => !public,
+            "401" | "403" | "429" | "503" => !public,
             _ => takes_body,
         };
         if applies {
@@ -225,7 +227,7 @@ fn refusal(status: &str, response: &mut Response) {
     if status == "401" {
         response.headers.insert("WWW-Authenticate".to_owned(), text_header("The challenge of RFC 6750").into());
     }
-    if status == "503" {
+    if status == "429" || status == "503" {
         response.headers.insert("Retry-After".to_owned(), text_header("Seconds until another try is worthwhile").into());
     }
 }

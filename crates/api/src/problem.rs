@@ -136,6 +136,8 @@ codes! {
         "Correct what `errors` lists.";
     IdempotencyKeyReused = 422 "idempotency_key_reused": "The Idempotency-Key was used for another request",
         "Use a new key for a new request; repeat a request with its query and body unchanged.";
+    RateLimited = 429 "rate_limited": "Too many requests",
+        "Send the request again after `Retry-After` seconds; `RateLimit` tells in every answer how many are left.";
     InternalError = 500 "internal_error": "Something went wrong on our side",
         "Report the `request_id` to the operator; sending the request again with the same Idempotency-Key is safe.";
     TooManyStreams = 503 "too_many_streams": "Too many event streams are open",

@@ -21,8 +21,8 @@ pub use print::check;
 pub use reference::reference;
 use section::Section;
 pub use sections::{
-    Accounts, Data, Database, Dev, Export, Identity, Issuer, Log, LogFormat, OutsideIssuer, PermissionSystem, Permissions, Pooling, Region,
-    Runs, Server, SigningAlgorithm, Tokens, Worker, Workspaces,
+    Accounts, Data, Database, Dev, Export, Identity, Issuer, Log, LogFormat, OutsideIssuer, PermissionSystem, Permissions, Pooling, Rates,
+    Region, Runs, Server, SigningAlgorithm, Tokens, Worker, Workspaces,
 };
 pub use units::Period;
 
@@ -39,6 +39,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub workspaces: Workspaces,
     pub tokens: Tokens,
+    pub rates: Rates,
     pub runs: Runs,
     pub worker: Worker,
     pub export: Export,
@@ -59,6 +60,7 @@ impl Default for Config {
             accounts: Accounts::default(),
             workspaces: Workspaces::default(),
             tokens: Tokens::default(),
+            rates: Rates::default(),
             runs: Runs::default(),
             worker: Worker::default(),
             export: Export::default(),
@@ -81,6 +83,7 @@ const SECTIONS: &[&Section] = &[
     &Accounts::SECTION,
     &Workspaces::SECTION,
     &Tokens::SECTION,
+    &Rates::SECTION,
     &Runs::SECTION,
     &Worker::SECTION,
     &Export::SECTION,

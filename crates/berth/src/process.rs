@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Authenticator, Denials, ExportOptions, Issuer, Issuers, Limits, Pace, Streams, TrustedProxies};
+use api::{Authenticator, Denials, ExportOptions, Issuer, Issuers, Limits, Pace, PerMinute, Rates, Streams, TrustedProxies};
 use domain::{Berth, Change};
 use metrics_exporter_prometheus::PrometheusHandle;
 use saga::worker::Worker;
@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::house::issuer::keep_fresh;
 use crate::house::{housekeeping, outside};
@@ -98,6 +98,7 @@ impl Process {
             body_bytes: usize::try_from(config.server.body_limit.0).unwrap_or(usize::MAX),
             body_timeout: config.server.body_timeout.0,
         };
+        state.rates = Rates::new(per_minute(&config.rates), berth.clone(), Arc::new(system_time));
         state.streams = Streams::new(config.server.streams as usize, Pace { longest: config.server.stream_for.0, ..Pace::default() });
         state.exports =
             ExportOptions { default_format: config.export.default_format, slow_reader_timeout: config.export.slow_reader_timeout.0 };
@@ -169,6 +170,15 @@ impl Process {
         }
         store.db().close().await;
         if ended_early { Err(Failure::new("the worker ended by itself. The log says why; start again")) } else { Ok(()) }
+    }
+}
+
+fn per_minute(rates: &config::Rates) -> PerMinute {
+    PerMinute {
+        requests_of_principal: rates.principal,
+        requests_of_account: rates.account,
+        failures_of_source: rates.failures_per_source,
+        failures_of_credential: rates.failures_per_credential,
     }
 }
 

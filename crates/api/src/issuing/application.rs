@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::audit::Target;
 use domain::audit::denials::Denial;
+use domain::secrets::Kind;
 use domain::service_accounts::{Exchanged, TOKEN_LIFETIME, exchange};
 use domain::{Invalid, Principal, PrincipalKind};
 use http::request::Parts;
@@ -20,6 +21,7 @@ use crate::body::JsonBody;
 use crate::caller::caller_of;
 use crate::problem::{Code, Problem};
 use crate::query::{NoQuery, parse_id};
+use crate::rates::Attempt;
 use crate::tokens::{Grant, TokenKind};
 
 /// A service account's credentials; instead of `client_id` and `client_secret` they may come as HTTP Basic.
@@ -81,6 +83,7 @@ impl FromRequestParts<State> for Unauthenticated {
     responses((status = 200, description = "A token", body = IssuedToken,
             example = json!({"access_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9", "token_type": "Bearer", "expires_in": 900})),
         (status = 401, description = "These are nobody's credentials, or they are good no more"),
+        (status = 429, description = "The secret was sent too often, or too many were wrong"),
         (status = 503, description = "A part of the service is away, or this installation issues no tokens of its own")))]
 pub async fn issue(
     Extracted(state): Extracted<State>,
@@ -107,10 +110,17 @@ pub async fn issue(
     let principal = Principal { kind: PrincipalKind::ServiceAccount, id: client };
     let token_id = state.berth.ids.free();
     let caller = caller_of(&parts, &state, principal, Some(token_id.to_string()));
+    let attempt = Attempt::new(caller.source_ip, Kind::Client, &secret);
+    state.rates.may_try(&attempt)?;
+    state.rates.count_exchange(&attempt)?;
     match exchange(&state.berth, &caller, client, &secret).await? {
-        Exchanged::Granted => {}
-        Exchanged::Unknown => return Err(refused()),
+        Exchanged::Granted => state.rates.was_right(&attempt),
+        Exchanged::Unknown => {
+            state.rates.was_wrong(&attempt);
+            return Err(refused());
+        }
         Exchanged::Dead => {
+            state.rates.was_wrong(&attempt);
             // Only who has the secret comes here, so that nobody else fills the account's log.
             let targets = vec![Target { kind: "service_account".to_owned(), id: client }];
             let denial = Denial { caller, action: "token.issue".to_owned(), targets, problem_type: Code::InvalidClient.uri() };

@@ -20,6 +20,7 @@ mod on_behalf_of;
 mod outages;
 mod pauses;
 mod platform;
+mod rates;
 mod requests;
 mod runs;
 mod service_accounts;

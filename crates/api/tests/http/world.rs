@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use api::{Clock, Denials, Issuer, Issuers, Limits, OutsideIssuer, PrivateKey, State};
+use api::{Clock, Denials, Issuer, Issuers, Limits, OutsideIssuer, PerMinute, PrivateKey, Rates, State};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -67,6 +67,7 @@ pub struct Wish {
     pub lagging: bool,
     /// Who is trusted besides the world's own issuer.
     pub issuers: Vec<OutsideIssuer>,
+    pub rates: PerMinute,
 }
 
 impl Default for Wish {
@@ -80,6 +81,7 @@ impl Default for Wish {
             exports: 2,
             lagging: false,
             issuers: Vec::new(),
+            rates: PerMinute::default(),
         }
     }
 }
@@ -150,6 +152,7 @@ impl World {
         let mut state = State::new(berth.clone(), Arc::new(trusted), clock.clone());
         state.issuer = Some(issuer.clone());
         state.limits = wish.limits;
+        state.rates = Rates::new(wish.rates, berth.clone(), clock.clone());
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
         Self {
             router: api::router(state),

@@ -197,6 +197,15 @@ fn check(config: &Config) -> Vec<String> {
     must(config.worker.per_account != Some(0), "`worker.per_account`: at least one run of an account must be worked on");
     must(config.worker.renew.0 * 2 < config.worker.lease.0, "`worker.renew`: must be less than half of `worker.lease`");
     must(!config.worker.poll.0.is_zero(), "`worker.poll`: must not be zero");
+    let rates = &config.rates;
+    for (key, rate) in [
+        ("principal", rates.principal),
+        ("account", rates.account),
+        ("failures_per_source", rates.failures_per_source),
+        ("failures_per_credential", rates.failures_per_credential),
+    ] {
+        must(rate <= 1_000_000, &format!("`rates.{key}`: at most 1000000; 0 is any number"));
+    }
     must(
         (1..=3).contains(&config.export.concurrent),
         "`export.concurrent`: 1 to 3 exports may run at once; the fourth connection is for all else",

@@ -161,6 +161,21 @@ section! {
 }
 
 section! {
+    /// How often anybody may ask: what is more is answered 429. Each process counts for itself. `0`: any number. `berth dev` limits nothing
+    /// while these are as here.
+    Rates in "rates" {
+        /// Requests of one principal in a minute.
+        principal: u32 = 30_000,
+        /// Requests of all service accounts of one account in a minute.
+        account: u32 = 150_000,
+        /// Wrong tokens and secrets from one address (of IPv6: from one /64 network) in a minute.
+        failures_per_source: u32 = 120,
+        /// The same of one credential: under the id that it bears, or where it bears none, of the same text.
+        failures_per_credential: u32 = 30,
+    }
+}
+
+section! {
     /// What becomes of provisioning runs.
     Runs in "runs" {
         /// How long a run is kept after its end, with its journal and its requests; `0s`: for ever. Longer than a year, so that a yearly
