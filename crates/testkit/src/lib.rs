@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod contract;
 pub mod database;
 pub mod drill;
+pub mod output;
 mod postgres;
 pub mod sagas;
 pub mod spicedb;

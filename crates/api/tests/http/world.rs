@@ -286,6 +286,9 @@ impl World {
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let headers: Vec<(String, String)> =
             parts.headers.iter().map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
+        if parts.status.as_u16() >= 400 {
+            testkit::output::keep("problem", &body);
+        }
         CONTRACT.hold(&Exchange { method: &method, path: &path, status: parts.status.as_u16(), headers: &headers, body: &body });
         Answer {
             status: parts.status,

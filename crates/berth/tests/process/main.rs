@@ -11,6 +11,7 @@ mod first_start;
 mod hostile;
 mod installation;
 mod kill;
+mod planted;
 mod pooler;
 mod production;
 mod server;
