@@ -22,9 +22,12 @@ say "licences, bans, sources"
 cargo deny --log-level error check licenses bans sources
 
 say "tests"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-BERTH_TEST_POSTGRES_VERSION=15 scripts/with-postgres.sh scripts/with-spicedb.sh cargo nextest run --workspace --no-fail-fast 2>&1 | tee "$log"
+log=$(mktemp) output=$(mktemp -d)
+trap 'rm -rf "$log" "$output"' EXIT
+BERTH_TEST_OUTPUT=$output BERTH_TEST_POSTGRES_VERSION=15 scripts/with-postgres.sh scripts/with-spicedb.sh cargo nextest run --workspace --no-fail-fast 2>&1 | tee "$log"
+
+say "secrets in the output"
+scripts/secrets.sh "$output" "$log"
 
 # The store once more, on the newest PostgreSQL; all else has run on the oldest.
 say "tests of the store on PostgreSQL 18"

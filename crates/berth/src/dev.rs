@@ -41,7 +41,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         tenant = first_start::ensure(&berth) => tenant?,
         _ = process.told() => return Ok(()),
     };
-    let lines = environment_file::write(&data, &config.data.dir, &issuer, &berth, &tenant, &url)?;
+    let lines = environment_file::write(&data, &config.data.dir, &issuer, &berth, &tenant, &url).await?;
     // Whoever tries something is not to be slowed down, unless it is just that.
     let mut served = config.clone();
     if served.rates == Rates::default() {

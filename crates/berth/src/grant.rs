@@ -100,9 +100,22 @@ pub async fn token(berth: &Berth, issuer: &Issuer, wanted: &Wanted) -> Result<St
             On::Workspace(id) => on_scope(berth, &principal, role, Scope::Workspace, *id, account.unwrap_or(*id)).await?,
         }
     }
-    issuer
-        .sign(principal.principal, berth.ids.free(), wanted.lifetime)
-        .map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))
+    signed(berth, issuer, &principal, wanted.lifetime).await
+}
+
+/// A token that is on record before anybody has it.
+///
+/// # Errors
+/// It cannot be signed, or not be recorded.
+pub async fn signed(berth: &Berth, issuer: &Issuer, of: &StoredPrincipal, lifetime: Duration) -> Result<String, Failure> {
+    let (id, StoredPrincipal { principal, account_id, .. }) = (berth.ids.free(), of);
+    let token = issuer.sign(*principal, id, lifetime).map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))?;
+    let mut entry = Draft::by_berth(&*berth.ids, account_id.unwrap_or(PLATFORM), None, "token.issue")
+        .target(principal.kind.as_str(), principal.id)
+        .outcome("succeeded");
+    entry.credential_id = Some(id.to_string());
+    berth.audit.append(entry).await.map_err(away)?;
+    Ok(token)
 }
 
 /// A principal's name, without white space around it.

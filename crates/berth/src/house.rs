@@ -8,7 +8,8 @@ pub mod outside;
 
 use std::sync::Arc;
 
-use domain::berth::{Region, Settings};
+use domain::berth::{DefaultWorkspace, Region, Settings};
+use domain::names::Name;
 use domain::ports::{Backends, Ids as _, Wake};
 use domain::{Berth, Change};
 use saga::Registry;
@@ -113,9 +114,17 @@ fn settings(config: &Config) -> Settings {
         regions: config.regions.iter().map(|r| Region { name: r.name.clone(), backend: r.backend.clone() }).collect(),
         workspaces_max: i64::from(config.accounts.workspaces_max),
         self_serve_accounts: config.accounts.self_serve,
+        default_workspace: default_workspace(config),
         mint_creates: config.tokens.create_workspaces,
         purge_after: config.workspaces.purge_after.0,
     }
+}
+
+/// As the settings have it, which were checked when they were read.
+fn default_workspace(config: &Config) -> Option<DefaultWorkspace> {
+    let name = Name::parse("", config.accounts.default_workspace.as_deref()?).ok()?;
+    let region = config.accounts.default_workspace_region.as_ref().or(config.regions.first().map(|only| &only.name))?;
+    Some(DefaultWorkspace { name, region: region.clone() })
 }
 
 fn options(config: &Config) -> Options {

@@ -10,14 +10,14 @@ use crate::access::{Freshness, Ground, Right, ask, ask_each, lacking};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
-use crate::model::{Account, AccountStatus, Role};
+use crate::model::{Account, AccountStatus, Role, TenancyModel};
 use crate::names::Name;
 use crate::paging::{Listed, Source, fill};
 use crate::permissions::Consistency;
 use crate::ports::{NewAccount, Page};
-use crate::runs::new_run::NewRunOf;
-use crate::steps::input::CreateAccountInput;
-use crate::{Berth, Caller, Error, Principal};
+use crate::runs::new_run::{NewRunOf, newest, trace};
+use crate::steps::input::{CreateAccountInput, CreateWorkspaceInput, DefaultWorkspaceInput};
+use crate::{Berth, Caller, Error, Principal, workspaces};
 
 /// The saga that makes an account usable by its owner.
 pub const SAGA: &str = "create-account";
@@ -40,7 +40,12 @@ pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option
     }
     let account = berth.ids.account();
     let accepted = Accepted { account_id: account, run_id: RunId(berth.ids.within(account)) };
-    let input = CreateAccountInput { account_id: account, name: name.as_str().to_owned(), creator: caller.principal };
+    let input = CreateAccountInput {
+        account_id: account,
+        name: name.as_str().to_owned(),
+        creator: caller.principal,
+        default_workspace: default_workspace(berth, caller, account).map(Box::new),
+    };
     let run = NewRunOf {
         id: accepted.run_id,
         saga: SAGA,
@@ -72,6 +77,30 @@ pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option
             Ok(Reply::Fresh(accepted))
         }
     }
+}
+
+/// The workspace that the account comes with, all its ids fixed now.
+fn default_workspace(berth: &Berth, caller: &Caller, account: Uuid) -> Option<DefaultWorkspaceInput> {
+    let wanted = berth.settings.default_workspace.as_ref()?;
+    let definition = newest(berth, workspaces::create::SAGA);
+    Some(DefaultWorkspaceInput {
+        workspace: CreateWorkspaceInput {
+            workspace_id: berth.ids.within(account),
+            account_id: account,
+            name: wanted.name.as_str().to_owned(),
+            region: wanted.region.clone(),
+            tenancy_model: TenancyModel::Shared,
+            creator: caller.principal,
+            environments: workspaces::create::environments(berth, account),
+        },
+        folded_name: wanted.name.folded(),
+        slug: wanted.name.slug("workspace"),
+        run_id: RunId(berth.ids.within(account)),
+        definition: definition.id.clone(),
+        steps: u32::try_from(definition.steps.len()).unwrap_or(u32::MAX),
+        trace: trace(caller).into_iter().collect(),
+        audit_id: berth.ids.within(account),
+    })
 }
 
 /// An account that is not active yet is seen by its creator and by the platform's readers.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use saga::Registry;
 use uuid::Uuid;
 
+use crate::names::Name;
 use crate::permissions::Permissions;
 use crate::ports::{
     AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Identities, Ids,
@@ -48,10 +49,19 @@ pub struct Settings {
     pub workspaces_max: i64,
     /// Whether any authenticated user may create an account; otherwise `platform#administer` is needed.
     pub self_serve_accounts: bool,
+    /// The workspace that a new account comes with.
+    pub default_workspace: Option<DefaultWorkspace>,
     /// Whether a token for a workspace that is not there yet makes it.
     pub mint_creates: bool,
     /// How long a deleted workspace can be restored.
     pub purge_after: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultWorkspace {
+    pub name: Name,
+    /// One of [`Settings::regions`].
+    pub region: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use saga::journal::Ending;
 use uuid::Uuid;
 
 use crate::model::EnvironmentName;
+use crate::ports::NewWorkspace;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -35,8 +36,10 @@ pub enum Change {
     ActivateWorkspace {
         workspace_id: Uuid,
     },
+    /// The pivot of an account's creation: it becomes `active`, and its first workspace is accepted with that, if it is to have one.
     ActivateAccount {
         account_id: Uuid,
+        workspace: Option<Box<NewWorkspace>>,
     },
     /// Every login of the workspace, and its tokens, are as its freezes of this revision have them. Stale if the revision has
     /// moved on.

@@ -81,7 +81,7 @@ pub trait Wake: Send + Sync + 'static {
 // ---- Accounts, workspaces ------------------------------------------------------------------------------------------
 
 /// A run to be inserted with what it is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewRun {
     pub id: RunId,
     pub definition: DefinitionId,
@@ -112,7 +112,7 @@ pub struct NewAccount {
     pub idempotency: Option<Idempotency>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewWorkspace {
     pub id: Uuid,
     pub account_id: Uuid,

@@ -13,9 +13,9 @@ use crate::ports::{Admission, ChangeAdmission, LinkIdentity, OutsideIdentity};
 use crate::{Berth, Caller, Error, Invalid, Principal, PrincipalKind};
 
 const WHAT: &str = "user";
-/// Bytes of an issuer or of a subject.
+/// Characters of an issuer or of a subject.
 const IDENTITY_MAX: usize = 255;
-const IDENTITY_RULE: &str = "An issuer and a subject have 1 to 255 bytes and no control characters; give them to the letter as a token has them.";
+const IDENTITY_RULE: &str = "An issuer and a subject have 1 to 255 characters and no control characters; give them to the letter as a token has them.";
 
 /// Shuts the user out: from the commit on no token of any kind is accepted in any process. Again, it changes nothing.
 ///
@@ -91,7 +91,7 @@ pub async fn register(
         Ok(name) => (Some(name), Vec::new()),
         Err(wrong) => (None, wrong),
     };
-    let fits = |text: &str| (1..=IDENTITY_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    let fits = |text: &str| (1..=IDENTITY_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     let halves = [("/issuer", &identity.issuer), ("/subject", &identity.subject)].into_iter().filter(|(_, text)| !fits(text));
     let wrong: Vec<_> = wrong.into_iter().chain(halves.map(|(pointer, _)| Invalid::new(pointer, IDENTITY_RULE))).collect();
     let Some(name) = name.filter(|_| wrong.is_empty()) else { return Err(Error::Invalid(wrong)) };

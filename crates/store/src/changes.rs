@@ -12,6 +12,7 @@ use domain::Change;
 use domain::audit::Draft;
 use domain::change::{NewEnvironment, Subject};
 use domain::ids::{bucket, within};
+use domain::ports::{CreateWorkspace, NewWorkspace};
 use saga::journal::Ending;
 use saga::{RunId, Time};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use crate::db::{Error, Tx};
 use crate::freezes::apply;
-use crate::{audit, heads, provisioning_runs, words};
+use crate::{audit, heads, provisioning_runs, words, workspaces};
 
 crate::statements! {
     INSERT_ENVIRONMENT = shared(
@@ -69,7 +70,7 @@ pub(crate) fn subject(change: &Change) -> Option<Subject> {
         | Change::ActivateWorkspace { workspace_id }
         | Change::FreezesApplied { workspace_id, .. }
         | Change::PurgeWorkspace { workspace_id } => Some(Subject::Workspace(*workspace_id)),
-        Change::ActivateAccount { account_id } => Some(Subject::Account(*account_id)),
+        Change::ActivateAccount { account_id, .. } => Some(Subject::Account(*account_id)),
         Change::KeepPermissionsToken { subject, .. } | Change::RunEnded { subject, .. } => Some(*subject),
         Change::DeleteBackendWorkspace { .. } => None,
     }
@@ -88,6 +89,8 @@ pub(crate) enum Closing {
     Freed {
         account_id: Uuid,
     },
+    /// The account comes with a workspace.
+    Create(Box<NewWorkspace>),
     /// The workspace's freezes are to be carried out once more.
     Carry {
         account_id: Uuid,
@@ -101,6 +104,7 @@ impl Closing {
     pub(crate) fn account_id(&self) -> Uuid {
         match self {
             Self::Ended { entry, .. } => entry.account_id,
+            Self::Create(new) => new.account_id,
             Self::Freed { account_id } | Self::Carry { account_id, .. } => *account_id,
         }
     }
@@ -146,8 +150,9 @@ pub(crate) async fn apply(tx: &mut Tx, run: RunId, change: &Change, now: Time) -
             found(tx.query(&ACTIVATE_WORKSPACE).bind(key).bind(*workspace_id).bind(now).execute().await?, change)?;
             tx.query(&ACTIVATE_ENVIRONMENTS).bind(key).bind(*workspace_id).execute().await?;
         }
-        Change::ActivateAccount { account_id } => {
+        Change::ActivateAccount { account_id, workspace } => {
             found(tx.query(&ACTIVATE_ACCOUNT).bind(bucket(*account_id)).bind(*account_id).bind(now).execute().await?, change)?;
+            return Ok(workspace.clone().map(Closing::Create));
         }
         Change::FreezesApplied { workspace_id, revision, open, backend_workspaces } => {
             logins::carried(tx, *workspace_id, *revision, *open, backend_workspaces).await?;
@@ -172,6 +177,12 @@ pub(crate) async fn close(tx: &mut Tx, account: Uuid, closings: Vec<Closing>, no
     for closing in closings {
         match closing {
             Closing::Freed { .. } => head.live -= 1,
+            Closing::Create(new) => {
+                let answer = workspaces::insert(tx, &mut head, &new, now).await?;
+                if !matches!(answer, CreateWorkspace::Created { .. }) {
+                    tracing::warn!(%account, ?answer, "a new account goes without the workspace that it was to come with");
+                }
+            }
             Closing::Carry { workspace, alive, .. } => {
                 let run = apply::apply(tx, &mut head, workspace, alive, None).await?;
                 if alive.is_none() {

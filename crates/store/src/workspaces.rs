@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::db::{Db, Error, Tx};
+use crate::heads::Head;
 use crate::{Store, audit, heads, idempotency, memberships, provisioning_runs};
 
 crate::statements! {
@@ -73,9 +74,17 @@ pub(crate) async fn fill_alias(tx: &mut Tx, account: Uuid, folded_name: &str, wo
 }
 
 /// What a create came to inside its transaction: anything but `Created` is rolled back whole, its key included.
-async fn insert(tx: &mut Tx, new: &NewWorkspace) -> Result<CreateWorkspace, Error> {
+async fn create(tx: &mut Tx, new: &NewWorkspace) -> Result<CreateWorkspace, Error> {
     let Some(mut head) = heads::lock(tx, new.account_id).await? else { return Ok(CreateWorkspace::AccountNotActive { status: None }) };
     let now = tx.now().await?;
+    let answer = insert(tx, &mut head, new, now).await?;
+    heads::save(tx, &head).await?;
+    Ok(answer)
+}
+
+/// The workspace with its name, its creator's membership, its run and its audit entry, under the head row's lock; whoever holds that
+/// saves it. What is refused has changed nothing.
+pub(crate) async fn insert(tx: &mut Tx, head: &mut Head, new: &NewWorkspace, now: Time) -> Result<CreateWorkspace, Error> {
     let status = account_status(tx, new.account_id).await?;
     if status != Some(AccountStatus::Active) {
         return Ok(CreateWorkspace::AccountNotActive { status });
@@ -110,8 +119,7 @@ async fn insert(tx: &mut Tx, new: &NewWorkspace) -> Result<CreateWorkspace, Erro
     memberships::set(tx, &membership, now).await?;
     let turn = head.next_turn(now);
     provisioning_runs::insert(tx, &new.run, turn).await?;
-    audit::append(tx, &mut head, &new.audit).await?;
-    heads::save(tx, &head).await?;
+    audit::append(tx, head, &new.audit).await?;
     Ok(CreateWorkspace::Created { slug })
 }
 
@@ -122,7 +130,7 @@ pub(crate) async fn create_alone(db: &Db, new: &NewWorkspace) -> Result<Written<
         tx.rollback().await?;
         return Ok(earlier);
     }
-    let answer = insert(&mut tx, new).await?;
+    let answer = create(&mut tx, new).await?;
     if matches!(answer, CreateWorkspace::Created { .. }) {
         tx.commit().await?;
     } else {

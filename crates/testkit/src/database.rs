@@ -43,6 +43,7 @@ impl TestDb {
     /// # Panics
     /// As [`TestDb::new`].
     pub async fn with_waits(backend: Backend, waits: Waits) -> Self {
+        crate::output::gather();
         let place = match backend {
             Backend::Sqlite => {
                 let folder = tempfile::Builder::new().prefix("berth-test-").tempdir().expect("a folder can be made");

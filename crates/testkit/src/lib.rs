@@ -7,6 +7,7 @@ pub mod contract;
 pub mod database;
 pub mod drill;
 pub mod oidc;
+pub mod output;
 mod postgres;
 pub mod sagas;
 pub mod spicedb;

@@ -117,6 +117,7 @@ impl Installation {
             regions: vec![Region { name: REGION.to_owned(), backend: "local".to_owned() }],
             workspaces_max: 10_000,
             self_serve_accounts: true,
+            default_workspace: None,
             mint_creates: true,
             purge_after: std::time::Duration::from_hours(720),
         };

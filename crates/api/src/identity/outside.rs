@@ -199,7 +199,7 @@ impl OutsideIssuer {
             return Err(TokenError::RequiredClaim);
         }
         let subject = claims.get(&trust.subject_claim).ok_or(TokenError::MissingClaim)?.as_str();
-        let fits = |s: &&str| !s.is_empty() && s.len() <= SUBJECT_MAX && !s.chars().any(char::is_control);
+        let fits = |s: &&str| (1..=SUBJECT_MAX).contains(&s.chars().count()) && !s.chars().any(char::is_control);
         let subject = subject.filter(fits).ok_or(TokenError::OutsideSubject)?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
         Ok(Verified {

@@ -140,14 +140,18 @@ fn refused() -> Problem {
     Problem::of(Code::InvalidClient).header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"berth\""))
 }
 
-/// The credentials of an `Authorization: Basic` header, if there is one; what is no id is nobody's.
+/// The credentials of an `Authorization: Basic` header, if there is one; what is no id is nobody's. Of another scheme are no credentials for
+/// this: a client that sends its old token with each request does so with this one too.
 fn basic(headers: &HeaderMap) -> Result<Option<(Uuid, String)>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, more) = (values.next(), values.next());
     let Some(value) = first else { return Ok(None) };
+    let (scheme, encoded) = value.to_str().map_err(|_| refused())?.split_once(' ').unwrap_or_default();
+    if more.is_none() && !scheme.is_empty() && !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
     let decoded = || {
-        let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-        let bytes = if scheme.eq_ignore_ascii_case("basic") { STANDARD.decode(encoded.trim()).ok()? } else { return None };
+        let bytes = STANDARD.decode(encoded.trim()).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let (client, secret) = text.split_once(':')?;
         Some((parse_id(client)?, secret.to_owned()))
@@ -169,7 +173,8 @@ mod tests {
         let header = format!("bAsIc {}", STANDARD.encode(format!("{id}:a:b")));
         assert_eq!(read(&[&header]), Ok(Some((id, "a:b".to_owned()))));
         assert_eq!(read(&[]), Ok(None));
-        for other in ["Basic", "Basic !", &format!("Basic {}", STANDARD.encode("7:a")), "Bearer abc"] {
+        assert_eq!(read(&["Bearer abc"]), Ok(None));
+        for other in ["Basic", "Basic !", &format!("Basic {}", STANDARD.encode("7:a"))] {
             assert_eq!(read(&[other]), Err(Code::InvalidClient), "{other}");
         }
         assert_eq!(read(&[&header, &header]), Err(Code::InvalidClient));

@@ -29,10 +29,10 @@ pub struct RegisterUser {
     )]
     name: String,
     /// To the letter as its tokens name it in `iss`.
-    #[schema(min_length = 1, max_length = 255, pattern = r"^[ -~]+$", examples("https://id.example.com"))]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", examples("https://id.example.com"))]
     issuer: String,
     /// What its tokens say of this user in `sub`, or in the claim that the settings name instead.
-    #[schema(min_length = 1, max_length = 255, pattern = r"^[ -~]+$", examples("248289761001"))]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", examples("248289761001"))]
     subject: String,
 }
 

@@ -6,6 +6,7 @@ mod audit_log;
 mod audited;
 mod authorization;
 mod creating;
+mod default_workspace;
 mod deleting;
 mod editing;
 mod events;

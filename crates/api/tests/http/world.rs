@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use domain::audit::{Draft, Entry};
-use domain::berth::{Region, Settings};
+use domain::berth::{DefaultWorkspace, Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
 use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::{Berth, Change, Principal, PrincipalKind};
@@ -58,6 +58,7 @@ impl Drop for World {
 pub struct Wish {
     pub self_serve_accounts: bool,
     pub workspaces_max: i64,
+    pub default_workspace: Option<DefaultWorkspace>,
     pub purge_after: Duration,
     pub limits: Limits,
     pub mint_creates: bool,
@@ -77,6 +78,7 @@ impl Default for Wish {
             workspaces_max: 1000,
             purge_after: Duration::from_hours(720),
             limits: Limits::default(),
+            default_workspace: None,
             mint_creates: true,
             exports: 2,
             lagging: false,
@@ -138,6 +140,7 @@ impl World {
             settings: Arc::new(Settings {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: wish.workspaces_max,
+                default_workspace: wish.default_workspace,
                 self_serve_accounts: wish.self_serve_accounts,
                 mint_creates: wish.mint_creates,
                 purge_after: wish.purge_after,
@@ -291,6 +294,9 @@ impl World {
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let headers: Vec<(String, String)> =
             parts.headers.iter().map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
+        if parts.status.as_u16() >= 400 {
+            testkit::output::keep("problem", &body);
+        }
         CONTRACT.hold(&Exchange { method: &method, path: &path, status: parts.status.as_u16(), headers: &headers, body: &body });
         Answer {
             status: parts.status,

@@ -83,6 +83,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
             regions: vec![Region { name: REGION.to_owned(), backend: REGION.to_owned() }],
             workspaces_max: i64::from(u32::MAX),
             self_serve_accounts: true,
+            default_workspace: None,
             mint_creates: true,
             purge_after: config.workspaces.purge_after.0,
         }),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use domain::names::Name;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -234,6 +235,21 @@ fn check(config: &Config) -> Vec<String> {
             must(permissions.endpoint.is_some(), "`permissions.endpoint`: `kind = \"spicedb\"` needs it");
             must(keys[0] != keys[1], "`permissions`: `kind = \"spicedb\"` needs one of `key` and `key_file`");
         }
+    }
+    let accounts = &config.accounts;
+    if let Some(Err(invalid)) = accounts.default_workspace.as_deref().map(|name| Name::parse("", name)) {
+        let why: Vec<&str> = invalid.iter().map(|i| i.detail.as_str()).collect();
+        must(false, &format!("`accounts.default_workspace`: {}", why.join(" ")));
+    }
+    match &accounts.default_workspace_region {
+        Some(region) => must(
+            config.regions.iter().any(|known| known.name == *region),
+            &format!("`accounts.default_workspace_region`: there is no region `{region}` in `regions`"),
+        ),
+        None => must(
+            accounts.default_workspace.is_none() || config.regions.len() <= 1,
+            "`accounts.default_workspace_region`: say which of the regions the default workspace goes to",
+        ),
     }
     findings.extend(super::issuers::check(config));
     let mut must = |holds: bool, text: &str| {

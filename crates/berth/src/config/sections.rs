@@ -141,6 +141,11 @@ section! {
         self_serve: bool = true,
         /// The quota of a new account: how many workspaces it may hold at once.
         workspaces_max: u32 = 1000,
+        /// The name of the workspace that a new account comes with; not set: none. It is accepted with the account's becoming active,
+        /// and is its creator's.
+        default_workspace: Option<String> = None,
+        /// Where that workspace goes; not needed where there is one region only.
+        default_workspace_region: Option<String> = None,
     }
 }
 

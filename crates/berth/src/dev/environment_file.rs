@@ -10,6 +10,7 @@ use domain::Berth;
 use super::first_start::Tenant;
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
+use crate::grant;
 
 const FILE: &str = "dev.env";
 /// The command line sees what the shell exports.
@@ -19,11 +20,16 @@ const LIFETIME: Duration = Duration::from_hours(30 * 24);
 /// Writes the file with a fresh token; returns what to type next.
 ///
 /// # Errors
-/// The token cannot be signed, the file not written.
-pub fn write(folder: &DataFolder, shown: &Path, issuer: &Issuer, berth: &Berth, tenant: &Tenant, url: &str) -> Result<String, Failure> {
-    let token = issuer
-        .sign(tenant.user.principal, berth.ids.free(), LIFETIME)
-        .map_err(|e| Failure::new(format!("the token cannot be signed: {e}")))?;
+/// The token cannot be signed or recorded, the file not written.
+pub async fn write(
+    folder: &DataFolder,
+    shown: &Path,
+    issuer: &Issuer,
+    berth: &Berth,
+    tenant: &Tenant,
+    url: &str,
+) -> Result<String, Failure> {
+    let token = grant::signed(berth, issuer, &tenant.user, LIFETIME).await?;
     let account = tenant.account.id;
     folder.write_private(FILE, format!("BERTH_URL={url}\nBERTH_TOKEN={token}\nBERTH_ACCOUNT_ID={account}\n{EXPORT}\n").as_bytes())?;
     let region = berth.settings.regions.first().map_or("local", |r| r.name.as_str());

@@ -62,7 +62,7 @@ const KEPT: &[(&str, &[&str], &str)] = &[
     ("opentelemetry-otlp", &["berth"], "telemetry is set up once, by the binary"),
     ("opentelemetry_sdk", &["berth"], "telemetry is set up once, by the binary"),
     ("tracing-opentelemetry", &["berth"], "telemetry is set up once, by the binary"),
-    ("tracing-subscriber", &["berth"], "telemetry is set up once, by the binary"),
+    ("tracing-subscriber", &["berth", "testkit"], "telemetry is set up once, by the binary; tests gather what is logged"),
     ("metrics-exporter-prometheus", &["berth"], "telemetry is set up once, by the binary"),
 ];
 

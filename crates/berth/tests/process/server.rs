@@ -148,6 +148,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        testkit::output::keep("process", &std::fs::read(&self.log).unwrap_or_default());
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();

@@ -75,15 +75,23 @@ async fn a_token_is_given_without_a_server_and_taken_by_the_next_one() {
     assert!(server.stop().await.success());
     let given = token(&["--user", "ann", "--role", "member", "--on", &format!("account:{account}")], &dir).await.unwrap();
     let mut server = Server::start(&dir, &[]).await;
+    let (_, told) = server.get(&format!("/v1/accounts/{}/audit", uuid::Uuid::nil())).await;
+    for (token, whose) in [(&given, "one that was given by hand"), (&server.token, "the one in dev.env")] {
+        let id = &claims(token)["jti"];
+        let is_its_issue = |e: &&serde_json::Value| e["action"] == "token.issue" && e["credential_id"] == *id;
+        assert_eq!(told.as_array().unwrap().iter().filter(is_its_issue).count(), 1, "{whose} is in the audit log: {told}");
+    }
     server.token = given;
     assert_eq!(server.get(&format!("/v1/accounts/{account}")).await.0, StatusCode::OK);
     server.token = token(&["--user", "ann", "--expires", "0s"], &dir).await.unwrap();
-    let claims: serde_json::Value = {
-        use base64::Engine as _;
-        let payload = server.token.split('.').nth(1).unwrap();
-        serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-    };
+    let claims = claims(&server.token);
     assert_eq!(claims["exp"], claims["iat"], "--expires is obeyed");
+}
+
+fn claims(token: &str) -> serde_json::Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 #[tokio::test]

@@ -24,10 +24,6 @@ pub(crate) struct NewRunOf<'a> {
 impl NewRunOf<'_> {
     pub fn with(self, berth: &Berth, caller: &Caller, input: &impl Serialize) -> NewRun {
         let definition = newest(berth, self.saga);
-        let mut trace = HashMap::from([("request_id".to_owned(), caller.request_id.clone())]);
-        if let Some(traceparent) = &caller.traceparent {
-            trace.insert("traceparent".to_owned(), traceparent.clone());
-        }
         NewRun {
             id: self.id,
             definition: definition.id.clone(),
@@ -39,9 +35,18 @@ impl NewRunOf<'_> {
             on_failure: self.on_failure,
             total: u32::try_from(definition.steps.len()).unwrap_or(u32::MAX),
             created_by: caller.principal,
-            trace,
+            trace: trace(caller),
         }
     }
+}
+
+/// Which request a run comes from.
+pub(crate) fn trace(caller: &Caller) -> HashMap<String, String> {
+    let mut trace = HashMap::from([("request_id".to_owned(), caller.request_id.clone())]);
+    if let Some(traceparent) = &caller.traceparent {
+        trace.insert("traceparent".to_owned(), traceparent.clone());
+    }
+    trace
 }
 
 /// The definition that a new run of `saga` is pinned to.

@@ -1,4 +1,5 @@
-//! The pivot of `create-account`: the account becomes `active` in the commit that records the step.
+//! The pivot of `create-account`: the account becomes `active` in the commit that records the step, and the workspace that it comes
+//! with is accepted in the same one.
 
 use async_trait::async_trait;
 use saga::{Attempt, Outcome, Step, UndoOutcome};
@@ -21,7 +22,13 @@ impl Step<Change> for ActivateAccount {
 
     async fn run(&self, attempt: &Attempt) -> Outcome<Change> {
         match attempt.input::<CreateAccountInput>() {
-            Ok(input) => Outcome::changed(json!({}), Change::ActivateAccount { account_id: input.account_id }),
+            Ok(input) => {
+                let workspace = input.default_workspace.map(|wanted| Box::new(wanted.accepted()));
+                let output = workspace
+                    .as_ref()
+                    .map_or_else(|| json!({}), |new| json!({ "workspace_id": new.id, "provisioning_run_id": new.run.id }));
+                Outcome::changed(output, Change::ActivateAccount { account_id: input.account_id, workspace })
+            }
             Err(fault) => Outcome::Failed(fault),
         }
     }
@@ -42,7 +49,7 @@ mod tests {
         let input = fakes::account_input();
         let attempt = attempt("activate-account", &serde_json::to_value(&input).unwrap());
         let Outcome::Succeeded { change, .. } = ready(ActivateAccount.run(&attempt)) else { panic!("not activated") };
-        assert_eq!(change, Some(Change::ActivateAccount { account_id: input.account_id }));
+        assert_eq!(change, Some(Change::ActivateAccount { account_id: input.account_id, workspace: None }));
         assert!(matches!(ready(ActivateAccount.undo(&attempt)), UndoOutcome::Undone { change: None }));
     }
 }

@@ -74,7 +74,7 @@ pub fn purge_input() -> PurgeWorkspaceInput {
 }
 
 pub fn account_input() -> CreateAccountInput {
-    CreateAccountInput { account_id: Uuid::from_u128(0xaa), name: "Acme".to_owned(), creator: user() }
+    CreateAccountInput { account_id: Uuid::from_u128(0xaa), name: "Acme".to_owned(), creator: user(), default_workspace: None }
 }
 
 /// What the next call loses on its way.

@@ -1,13 +1,19 @@
 //! What the runs of Berth's sagas are created with: every id that a run will make is fixed here, before its first effect.
 
-use saga::RunId;
+use std::collections::BTreeMap;
+
+use saga::ports::OnFailure;
+use saga::{DefinitionId, RunId};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::Principal;
+use crate::audit::Draft;
+use crate::labels::Labels;
 use crate::model::{EnvironmentName, Role, TenancyModel};
 use crate::permissions::{Object, Relationship};
-use crate::ports::BackendSpec;
+use crate::ports::{BackendSpec, NewRun, NewWorkspace, Slug};
 
 /// Of `create-workspace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +53,76 @@ pub struct CreateAccountInput {
     pub account_id: Uuid,
     pub name: String,
     pub creator: Principal,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_workspace: Option<Box<DefaultWorkspaceInput>>,
+}
+
+/// The workspace that a new account comes with: what is accepted when the account becomes active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefaultWorkspaceInput {
+    pub workspace: CreateWorkspaceInput,
+    pub folded_name: String,
+    pub slug: String,
+    pub run_id: RunId,
+    /// What the run is pinned to.
+    pub definition: DefinitionId,
+    pub steps: u32,
+    pub trace: BTreeMap<String, String>,
+    /// Of its entry in the audit log.
+    pub audit_id: Uuid,
+}
+
+impl DefaultWorkspaceInput {
+    /// As a request of the account's creator would have it accepted.
+    ///
+    /// # Panics
+    /// Never: an input has string keys only.
+    #[must_use]
+    pub fn accepted(&self) -> NewWorkspace {
+        let workspace = &self.workspace;
+        let mut audit = Draft::with_id(self.audit_id, workspace.account_id, Some(workspace.workspace_id), "workspace.create")
+            .target("workspace", workspace.workspace_id)
+            .run(self.run_id)
+            .after(json!({ "name": workspace.name, "slug_wanted": self.slug, "region": workspace.region }));
+        audit.request_id = self.trace.get("request_id").cloned();
+        let run = NewRun {
+            id: self.run_id,
+            definition: self.definition.clone(),
+            account_id: workspace.account_id,
+            workspace_id: Some(workspace.workspace_id),
+            retry_of: None,
+            exclusive: true,
+            input: serde_json::to_value(workspace).expect("a run's input has string keys only"),
+            on_failure: OnFailure::Rollback,
+            total: self.steps,
+            created_by: workspace.creator,
+            trace: self.trace.clone().into_iter().collect(),
+        };
+        NewWorkspace::of(workspace, self.folded_name.clone(), Slug::Generated(self.slug.clone()), run, audit)
+    }
+}
+
+impl NewWorkspace {
+    /// The workspace of this input, without labels, protection or key.
+    #[must_use]
+    pub fn of(input: &CreateWorkspaceInput, folded_name: String, slug: Slug, run: NewRun, audit: Draft) -> Self {
+        Self {
+            id: input.workspace_id,
+            account_id: input.account_id,
+            name: input.name.clone(),
+            folded_name,
+            slug,
+            region: input.region.clone(),
+            tenancy_model: input.tenancy_model,
+            labels: Labels::default(),
+            termination_protection: false,
+            created_by: input.creator,
+            role: Role::of_creator(input.creator),
+            run,
+            audit,
+            idempotency: None,
+        }
+    }
 }
 
 /// Of `apply-freezes`.

@@ -10,7 +10,7 @@ use crate::access::{Freshness, Ground};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::labels::{self, Labels};
-use crate::model::{AccountStatus, EnvironmentName, Role, TenancyModel};
+use crate::model::{AccountStatus, EnvironmentName, TenancyModel};
 use crate::names::{Name, parse_slug};
 use crate::ports::{CreateWorkspace, Idempotency, NewWorkspace, Slug};
 use crate::runs::new_run::{NewRunOf, newest};
@@ -227,22 +227,8 @@ fn fix_ids(berth: &Berth, caller: &Caller, wanted: Wanted) -> (NewWorkspace, Acc
         on_failure: wanted.on_failure,
     }
     .with(berth, caller, &input);
-    let new = NewWorkspace {
-        id: workspace,
-        account_id: account,
-        folded_name: wanted.name.folded(),
-        name: input.name,
-        slug: wanted.slug,
-        region: wanted.region,
-        tenancy_model: wanted.tenancy_model,
-        labels: wanted.labels,
-        termination_protection: wanted.termination_protection,
-        created_by: caller.principal,
-        role: Role::of_creator(caller.principal),
-        run,
-        audit,
-        idempotency: None,
-    };
+    let (labels, termination_protection) = (wanted.labels, wanted.termination_protection);
+    let new = NewWorkspace { labels, termination_protection, ..NewWorkspace::of(&input, wanted.name.folded(), wanted.slug, run, audit) };
     (new, accepted)
 }
 

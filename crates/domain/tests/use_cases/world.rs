@@ -204,6 +204,7 @@ impl World {
                 regions: vec![Region { name: "here".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: 10,
                 self_serve_accounts,
+                default_workspace: None,
                 mint_creates: true,
                 purge_after: std::time::Duration::from_hours(720),
             }),

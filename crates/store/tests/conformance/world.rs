@@ -46,7 +46,7 @@ impl World {
         let worker = self.worker().await;
         let claimed = self.claim(worker).await.into_iter().find(|r| r.facts.run == run).expect("the account's run is due");
         let mut end = ended(&claimed, Subject::Account(id), Ending::Succeeded);
-        end.changes.insert(0, Change::ActivateAccount { account_id: id });
+        end.changes.insert(0, Change::ActivateAccount { account_id: id, workspace: None });
         self.committed(end).await;
         Runs::<Change>::retire(&self.store, worker).await.unwrap();
         id

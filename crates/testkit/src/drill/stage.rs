@@ -177,6 +177,7 @@ impl Stage {
                 regions: vec![Region { name: "local".to_owned(), backend: "local".to_owned() }],
                 workspaces_max: 100_000,
                 self_serve_accounts: true,
+                default_workspace: None,
                 mint_creates: true,
                 purge_after: std::time::Duration::from_hours(720),
             }),

@@ -99,7 +99,7 @@ impl World {
     }
 
     fn account() -> CreateAccountInput {
-        CreateAccountInput { account_id: ACCOUNT, name: "Acme".to_owned(), creator: creator() }
+        CreateAccountInput { account_id: ACCOUNT, name: "Acme".to_owned(), creator: creator(), default_workspace: None }
     }
 
     fn step(&self, attempt: &Attempt) -> &dyn Step<Change> {
