@@ -15,8 +15,8 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
-use crate::{rates, scope};
 use crate::tokens::{Rejection, TokenError};
+use crate::{rates, scope};
 
 /// Characters of a user agent that are kept for the audit log.
 const USER_AGENT_MAX: usize = 256;

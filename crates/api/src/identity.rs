@@ -42,7 +42,7 @@ impl Issuers {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn from_outside(&self, issuer: &OutsideIssuer, token: &str) -> Result<Claims, Rejection> {
+    async fn verified(&self, issuer: &OutsideIssuer, token: &str) -> Result<Claims, Rejection> {
         let verified = issuer.verify(token, (self.clock)()).await?;
         let user = self.user(issuer, verified.identity, verified.name.as_deref()).await?;
         Ok(Claims {
@@ -64,9 +64,7 @@ impl Issuers {
         }
         let user = match self.berth.identities.known(&identity).await.map_err(unavailable)? {
             Some(user) => user,
-            None if issuer.trust.just_in_time => {
-                domain::users::admit(&self.berth, identity.clone(), name).await.map_err(unavailable)?.id
-            }
+            None if issuer.trust.just_in_time => domain::users::admit(&self.berth, identity.clone(), name).await.map_err(unavailable)?.id,
             None => return Err(TokenError::UnknownUser.into()),
         };
         let mut remembered = self.remembered();
@@ -84,7 +82,7 @@ impl Authenticator for Issuers {
         // Without any, there is no need to look into the token twice.
         let named = if self.outside.is_empty() { None } else { outside::named_issuer(token)? };
         match named.and_then(|name| self.outside.iter().find(|issuer| issuer.trust.issuer == name)) {
-            Some(issuer) => self.from_outside(issuer, token).await,
+            Some(issuer) => self.verified(issuer, token).await,
             None => self.own.authenticate(token).await,
         }
     }

@@ -39,7 +39,10 @@ pub fn frame() -> OpenApi {
     let mut components = Components::new();
     let mut http = Http::new(HttpAuthScheme::Bearer);
     http.bearer_format = Some("JWT".to_owned());
-    http.description = Some("A token for the audience `berth`, signed with EdDSA by the issuer of this installation; or one of an issuer that it trusts.".to_owned());
+    http.description = Some(
+        "A token for the audience `berth`, signed with EdDSA by the issuer of this installation; or one of an issuer that it trusts."
+            .to_owned(),
+    );
     components.add_security_scheme(SCHEME, SecurityScheme::Http(http));
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     components.schemas.insert(ProblemError::name().into_owned(), ProblemError::schema());

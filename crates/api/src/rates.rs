@@ -84,10 +84,18 @@ impl<'t> Attempt<'t> {
 
 /// What a request has used, for its answer.
 #[derive(Debug, Clone, Default)]
-struct Spent(Arc<Mutex<Vec<(&'static str, u32, Left)>>>);
+struct Spent(Arc<Mutex<Vec<Used>>>);
+
+/// Of one limit.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    limit: &'static str,
+    per_window: u32,
+    left: Left,
+}
 
 impl Spent {
-    fn all(&self) -> MutexGuard<'_, Vec<(&'static str, u32, Left)>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Used>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,8 +162,9 @@ impl Rates {
     /// # Errors
     /// It was sent too often.
     pub(crate) fn count_exchange(&self, attempt: &Attempt<'_>) -> Result<(), Problem> {
-        let Some((quota, clock)) = self.0.as_ref().and_then(|counted| counted.exchanges.as_ref().zip(Some(&counted.clock))) else { return Ok(()) };
-        charge("principal", quota, fingerprint(attempt.text.as_bytes()), clock(), &Spent::default())
+        let Some(counted) = &self.0 else { return Ok(()) };
+        let Some(quota) = &counted.exchanges else { return Ok(()) };
+        charge("principal", quota, fingerprint(attempt.text.as_bytes()), (counted.clock)(), &Spent::default())
     }
 
     /// Counts a request of `principal`, who is known.
@@ -209,18 +218,14 @@ fn quota<K: std::hash::Hash + Eq>(per_minute: u32) -> Option<Quota<K>> {
     (per_minute > 0).then(|| Quota::new(per_minute, WINDOW))
 }
 
-fn charge<K: std::hash::Hash + Eq>(name: &'static str, quota: &Quota<K>, key: K, now: Time, spent: &Spent) -> Result<(), Problem> {
-    match quota.take(key, now) {
-        Ok(left) => {
-            spent.all().push((name, quota.per_window, left));
-            Ok(())
-        }
-        Err(wait) => {
-            spent.all().push((name, quota.per_window, Left { remaining: 0, whole_in: wait + quota.window }));
-            metrics::counter!("http_requests_limited_total", "limit" => name).increment(1);
-            Err(too_many(&format!("More than {} requests a minute of one {name} are not served.", quota.per_window), wait))
-        }
-    }
+fn charge<K: std::hash::Hash + Eq>(limit: &'static str, quota: &Quota<K>, key: K, now: Time, spent: &Spent) -> Result<(), Problem> {
+    let taken = quota.take(key, now);
+    let left = taken.unwrap_or_else(|wait| Left { remaining: 0, whole_in: wait + quota.window });
+    spent.all().push(Used { limit, per_window: quota.per_window, left });
+    taken.map(drop).map_err(|wait| {
+        metrics::counter!("http_requests_limited_total", "limit" => limit).increment(1);
+        too_many(&format!("More than {} requests a minute of one {limit} are not served.", quota.per_window), wait)
+    })
 }
 
 fn too_many(what: &str, wait: Duration) -> Problem {
@@ -246,11 +251,11 @@ pub(crate) async fn tell(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(spent.clone());
     let mut response = next.run(request).await;
     let (mut limits, mut policies) = (String::new(), String::new());
-    for (name, per_window, left) in spent.all().iter() {
+    for Used { limit, per_window, left } in spent.all().iter() {
         let comma = if limits.is_empty() { "" } else { ", " };
         let whole_in = left.whole_in.as_secs() + u64::from(left.whole_in.subsec_nanos() > 0);
-        let _ = write!(limits, "{comma}\"{name}\";r={};t={whole_in}", left.remaining);
-        let _ = write!(policies, "{comma}\"{name}\";q={per_window};w={}", WINDOW.as_secs());
+        let _ = write!(limits, "{comma}\"{limit}\";r={};t={whole_in}", left.remaining);
+        let _ = write!(policies, "{comma}\"{limit}\";q={per_window};w={}", WINDOW.as_secs());
     }
     if !limits.is_empty() {
         for (header, text) in [(RATE_LIMIT, limits), (POLICY, policies)] {

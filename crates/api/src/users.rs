@@ -45,11 +45,7 @@ pub struct Admission {
 
 impl From<&ports::Admission> for Admission {
     fn from(stored: &ports::Admission) -> Self {
-        Self {
-            id: stored.user,
-            revoked_at: stored.revoked_at.map(Timestamp),
-            tokens_not_before: stored.tokens_not_before.map(Timestamp),
-        }
+        Self { id: stored.user, revoked_at: stored.revoked_at.map(Timestamp), tokens_not_before: stored.tokens_not_before.map(Timestamp) }
     }
 }
 

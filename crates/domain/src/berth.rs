@@ -9,8 +9,9 @@ use uuid::Uuid;
 use crate::names::Name;
 use crate::permissions::Permissions;
 use crate::ports::{
-    AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey, Identities, Ids,
-    Keyed, Members, Pauses, Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, WorkspaceTokens, Workspaces, Written,
+    AccountSettings, Accounts, Answer, ApiTokens, AuditLog, Deletions, Edits, Exports, Freezes, Health, Idempotency, IdempotencyKey,
+    Identities, Ids, Keyed, Members, Pauses, Principals, ProvisioningRuns, Retention, ServiceAccounts, Timer, Wake, WorkspaceTokens,
+    Workspaces, Written,
 };
 use crate::{Caller, Change, Error};
 

@@ -15,7 +15,8 @@ use crate::{Berth, Caller, Error, Invalid, Principal, PrincipalKind};
 const WHAT: &str = "user";
 /// Characters of an issuer or of a subject.
 const IDENTITY_MAX: usize = 255;
-const IDENTITY_RULE: &str = "An issuer and a subject have 1 to 255 characters and no control characters; give them to the letter as a token has them.";
+const IDENTITY_RULE: &str =
+    "An issuer and a subject have 1 to 255 characters and no control characters; give them to the letter as a token has them.";
 
 /// Shuts the user out: from the commit on no token of any kind is accepted in any process. Again, it changes nothing.
 ///

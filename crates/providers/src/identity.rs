@@ -1,3 +1,3 @@
-//! Those who vouch for users: OpenID Connect providers.
+//! Those who vouch for users: `OpenID` Connect providers.
 
 pub mod oidc;

@@ -1,9 +1,9 @@
 //! Who is let in, and whom other issuers vouch for. Both stand in the platform's bucket, with their audit entries.
 
 use async_trait::async_trait;
+use domain::PrincipalKind;
 use domain::ids::{PLATFORM, bucket};
 use domain::ports::{Admission, Answer, ChangeAdmission, Idempotency, Identities, LinkIdentity, OutsideIdentity, Written};
-use domain::PrincipalKind;
 use saga::StoreError;
 use serde_json::Value;
 use uuid::Uuid;

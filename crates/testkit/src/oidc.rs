@@ -1,4 +1,4 @@
-//! A real OpenID Connect provider for tests, on a free port of this machine. It ends with the test process, whatever happens to that,
+//! A real `OpenID` Connect provider for tests, on a free port of this machine. It ends with the test process, whatever happens to that,
 //! because it reads from a pipe whose other end is held here. No test is skipped where it is missing: it fails.
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -233,7 +233,10 @@ fn fitting(key: &Value, algorithm: OutsideAlgorithm) -> Option<DecodingKey> {
 fn holds(found: &Value, wanted: &str) -> bool {
     match found {
         Value::String(text) => text == wanted,
-        Value::Bool(_) | Value::Number(_) => found.to_string() == wanted,
+        Value::Bool(_) | Value::Number(_) => {
+            let text = found.to_string();
+            text == wanted
+        }
         Value::Array(items) => items.iter().any(|item| !item.is_array() && holds(item, wanted)),
         Value::Null | Value::Object(_) => false,
     }

@@ -73,7 +73,6 @@ pub async fn register(
     let mut fields = body.fields();
     let (name, issuer, subject) = (fields.required_text("name"), fields.required_text("issuer"), fields.required_text("subject"));
     fields.finish()?;
-    let replay = idempotent.replay(&raw, answer);
-    let reply = domain::users::register(&state.berth, &caller, &name, OutsideIdentity { issuer, subject }, replay).await?;
-    Ok(respond(reply, answer))
+    let (identity, replay) = (OutsideIdentity { issuer, subject }, idempotent.replay(&raw, answer));
+    Ok(respond(domain::users::register(&state.berth, &caller, &name, identity, replay).await?, answer))
 }

@@ -28,9 +28,7 @@ struct Cast {
 impl Cast {
     async fn new() -> Self {
         let world = World::new().await;
-        // The database's time and the tokens' are told by two clocks here: they are put together.
-        let ahead = i64::try_from(1_800_000_000_000_000 - world.berth.health.now().await.unwrap().micros()).unwrap();
-        world.advance(Duration::from_micros(u64::try_from(ahead).unwrap()));
+        put_together(&world).await;
         let operator = world.user("operator").await;
         world.relate(Object::platform(), "operator", operator.principal).await;
         let ada = world.user("ada").await;
@@ -74,11 +72,15 @@ impl Cast {
         other.oneshot(request).await.unwrap().status().as_u16()
     }
 
-    /// Moves the tokens' time and the database's.
-    fn pass(&self, seconds: u64) {
-        self.world.now.fetch_add(i64::try_from(seconds * 1_000_000).unwrap(), Ordering::SeqCst);
+    async fn pass(&self, seconds: u64) {
         self.world.advance(Duration::from_secs(seconds));
+        put_together(&self.world).await;
     }
+}
+
+/// The database's time and the tokens' are told by two clocks here.
+async fn put_together(world: &World) {
+    world.now.store(world.berth.health.now().await.unwrap().micros(), Ordering::SeqCst);
 }
 
 #[tokio::test]
@@ -112,15 +114,15 @@ async fn who_is_restored_comes_in_with_what_was_issued_since() {
     let cast = Cast::new().await;
     let before = cast.tokens().await;
     cast.order("revoke").await;
-    cast.pass(60);
+    cast.pass(60).await;
     let meanwhile = cast.world.token(cast.ada.principal);
-    cast.pass(60);
+    cast.pass(60).await;
     let answer = cast.order("restore").await;
     assert!(answer.json["revoked_at"].is_null() && answer.json["tokens_not_before"].is_string());
     for (kind, token) in before.iter().map(|(kind, token)| (*kind, token)).chain([("issued meanwhile", &meanwhile)]) {
         assert_eq!(cast.me(token).await.code(), (401, "invalid_token"), "{kind}");
     }
-    cast.pass(2);
+    cast.pass(2).await;
     let ada = User { principal: cast.ada.principal, token: cast.world.token(cast.ada.principal) };
     assert_eq!(cast.me(&ada.token).await.status, 200);
     let again = Cast { ada, ..cast };
@@ -162,6 +164,6 @@ async fn a_repeated_order_is_answered_as_the_first_was_and_does_nothing() {
     cast.order("restore").await;
     let again = cast.world.send(call()).await;
     assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &first.json));
-    cast.pass(2);
+    cast.pass(2).await;
     assert_eq!(cast.me(&cast.world.token(cast.ada.principal)).await.status, 200, "she is not revoked anew");
 }

@@ -79,13 +79,13 @@ section! {
 section! {
     /// Whom Berth believes who a user is, besides its own issuer. `docs/identity.md` tells of it.
     Identity in "identity" {
-        /// OpenID Connect providers: a list, in a file as `[[identity.issuers]]`.
+        /// `OpenID` Connect providers: a list, in a file as `[[identity.issuers]]`.
         issuers: Vec<OutsideIssuer> = Vec::new(),
     }
 }
 
 section! {
-    /// An OpenID Connect provider whose tokens `berth serve` and `berth dev` accept: a list, in a file as `[[identity.issuers]]`, in the
+    /// An `OpenID` Connect provider whose tokens `berth serve` and `berth dev` accept: a list, in a file as `[[identity.issuers]]`, in the
     /// environment as a whole: `BERTH_IDENTITY__ISSUERS='[{issuer="https://id.example.com", audiences=["berth"]}]'`.
     OutsideIssuer in "identity.issuers" {
         /// Its URL, to the letter as its tokens name it in `iss`; `/.well-known/openid-configuration` below it names its keys.

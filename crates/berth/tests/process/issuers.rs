@@ -1,4 +1,4 @@
-//! A whole Berth that trusts an OpenID Connect provider, a real one: its tokens over HTTP, its keys as they change, and its absence.
+//! A whole Berth that trusts an `OpenID` Connect provider, a real one: its tokens over HTTP, its keys as they change, and its absence.
 
 use std::path::Path;
 
@@ -25,7 +25,8 @@ async fn token(server: &Server, provider: &OidcProvider, client: &str, resource:
     ]
     .map(|(name, value)| format!("{name}={value}"))
     .join("&");
-    let asked = server.client.post(format!("{}/token", provider.issuer)).header("content-type", "application/x-www-form-urlencoded").body(form);
+    let asked =
+        server.client.post(format!("{}/token", provider.issuer)).header("content-type", "application/x-www-form-urlencoded").body(form);
     let (status, given) = answer(asked.send().await.unwrap()).await;
     assert_eq!(status, StatusCode::OK, "{given}");
     given["access_token"].as_str().unwrap().to_owned()

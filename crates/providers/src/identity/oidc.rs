@@ -1,4 +1,4 @@
-//! The signing keys of an OpenID Connect provider: found by discovery, kept, and fetched again when they change.
+//! The signing keys of an `OpenID` Connect provider: found by discovery, kept, and fetched again when they change.
 //!
 //! The promise: an answer is known for certain or is none. Keys that were fetched are good for a bounded time while the provider is away;
 //! a key that nobody has heard of is asked for, not more often than once in a while; and whoever cannot be told is told so.

@@ -3,8 +3,8 @@
 use domain::audit::Draft;
 use domain::ids::{PLATFORM, within};
 use domain::ports::{
-    Admission, Answer, ApiTokens, AuditLog as _, ChangeAdmission, CreateApiToken, Health as _, Idempotency, IdempotencyKey, Identities as _,
-    Keyed, LinkIdentity, NewApiToken, OutsideIdentity, Written,
+    Admission, Answer, ApiTokens, AuditLog as _, ChangeAdmission, CreateApiToken, Health as _, Idempotency, IdempotencyKey,
+    Identities as _, Keyed, LinkIdentity, NewApiToken, OutsideIdentity, Written,
 };
 use domain::secrets::{Kind, make};
 use domain::{Principal, PrincipalKind};
@@ -125,7 +125,9 @@ async fn of_many_who_want_one_identity_at_once_one_gets_it(#[values(Sqlite, Post
 #[tokio::test]
 async fn a_repeated_order_is_answered_as_the_first_was(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
-    let keyed = || Some(Keyed { key: key("a"), answer: |a: &Admission| Answer { status: 200, location: None, body: json!(a.revoked_at.is_some()) } });
+    let keyed = || {
+        Some(Keyed { key: key("a"), answer: |a: &Admission| Answer { status: 200, location: None, body: json!(a.revoked_at.is_some()) } })
+    };
     assert!(matches!(change(&world, ADA, true, keyed()).await, Written::Done(_)));
     change(&world, ADA, false, None).await;
     let Written::Replayed(again) = change(&world, ADA, true, keyed()).await else { panic!("it is replayed") };

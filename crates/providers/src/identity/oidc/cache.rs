@@ -14,7 +14,7 @@ use super::{Clock, Times};
 /// Key ids that are remembered as not published; more are asked for in vain until the next question.
 const MISSED_MAX: usize = 64;
 const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_mins(1);
 
 /// Where the keys come from.
 #[async_trait]
