@@ -1,6 +1,7 @@
 //! The API over the real store, permissions and engine, on SQLite.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test fail as tests do")]
 
+mod answer;
 mod api_tokens;
 mod audit_log;
 mod audited;

@@ -1,7 +1,6 @@
 //! A whole Berth for one test: the real router, store, permissions and worker over SQLite; only the data platform is
 //! played. Every answer that the client of this world gets is held against `openapi.yaml`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -16,7 +15,7 @@ use domain::berth::{DefaultWorkspace, Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
 use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
 use domain::{Berth, Change, Principal, PrincipalKind};
-use http::{HeaderMap, Request, StatusCode};
+use http::Request;
 use saga::worker::{Options, Worker};
 use saga::{Registry, Time};
 use serde_json::{Value, json};
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+pub use crate::answer::Answer;
 use crate::inner::{RandomIds, WakeWorker};
 pub use crate::platform::Platform;
 
@@ -351,56 +351,5 @@ impl Call {
 
     pub fn user(self, user: &User) -> Self {
         self.bearer(&user.token)
-    }
-}
-
-/// What came back; its contract is held already.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub json: Value,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|v| v.to_str().unwrap()).unwrap_or_default()
-    }
-
-    pub fn location(&self) -> String {
-        self.header("location").to_owned()
-    }
-
-    pub fn id(&self, field: &str) -> Uuid {
-        self.json[field].as_str().unwrap().parse().unwrap()
-    }
-
-    pub fn code(&self) -> (u16, &str) {
-        (self.status.as_u16(), self.json["code"].as_str().unwrap_or_default())
-    }
-
-    /// Pointers of the violations that a problem lists.
-    pub fn pointers(&self) -> Vec<&str> {
-        self.json["errors"].as_array().map(|e| e.iter().filter_map(|e| e["pointer"].as_str()).collect()).unwrap_or_default()
-    }
-
-    /// The target of the `Link` to the next page.
-    pub fn next(&self) -> Option<String> {
-        let link = self.headers.get("link")?.to_str().unwrap();
-        Some(link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned())
-    }
-
-    /// A field of each item of a list, and how often it occurs.
-    pub fn counted(&self, field: &str) -> HashMap<String, usize> {
-        let mut counted = HashMap::new();
-        for item in self.json.as_array().unwrap() {
-            *counted.entry(item[field].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        counted
     }
 }

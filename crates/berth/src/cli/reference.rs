@@ -139,7 +139,7 @@ mod tests {
                 }
                 seen += 1;
                 let id = |word: String| {
-                    ["$BERTH_ACCOUNT_ID", "WORKSPACE_ID", "ACCOUNT_ID"]
+                    ["$BERTH_ACCOUNT_ID", "WORKSPACE_ID", "ACCOUNT_ID", "KEY_ID"]
                         .iter()
                         .fold(word, |word, place| word.replace(place, &uuid::Uuid::nil().to_string()))
                 };
