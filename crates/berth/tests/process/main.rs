@@ -17,6 +17,7 @@ mod production;
 mod server;
 mod shutdown;
 mod signing_keys;
+mod skewed_clocks;
 mod spicedb;
 mod storm;
 mod tokens;
