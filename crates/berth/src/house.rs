@@ -135,6 +135,7 @@ fn options(config: &Config) -> Options {
         renew_every: worker.renew.0,
         poll_every: worker.poll.0,
         drain_for: worker.drain.0,
+        draws: worker.per_backend.map(|attempts| ("backend".to_owned(), attempts as usize)).into_iter().collect(),
         limits: worker.per_account.map(|runs| ("account".to_owned(), runs as usize)).into_iter().collect(),
         span: Arc::new(telemetry::attempt_span),
         ..Options::default()

@@ -196,6 +196,7 @@ fn check(config: &Config) -> Vec<String> {
     );
     must(config.worker.concurrency > 0, "`worker.concurrency`: at least one run must be worked on");
     must(config.worker.per_account != Some(0), "`worker.per_account`: at least one run of an account must be worked on");
+    must(config.worker.per_backend != Some(0), "`worker.per_backend`: at least one attempt must be let to a backend");
     must(config.worker.renew.0 * 2 < config.worker.lease.0, "`worker.renew`: must be less than half of `worker.lease`");
     must(!config.worker.poll.0.is_zero(), "`worker.poll`: must not be zero");
     let rates = &config.rates;

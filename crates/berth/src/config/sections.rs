@@ -197,6 +197,9 @@ section! {
         /// How many runs of one account are worked on at once, so that one account's many leave room for others'. Not set: as many as
         /// there is room for. Runs that carry freezes to logins do not count.
         per_account: Option<u32> = None,
+        /// How many attempts of steps may call one backend at once, in each worker. Runs that wait for a place make room for others. Not set:
+        /// as many as there are.
+        per_backend: Option<u32> = None,
         /// How long a worker's claims stand without a renewal.
         lease: Period = Period::seconds(10),
         /// How often the claims are renewed.

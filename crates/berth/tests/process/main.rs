@@ -19,6 +19,7 @@ mod rates;
 mod server;
 mod shutdown;
 mod signing_keys;
+mod skewed_clocks;
 mod spicedb;
 mod storm;
 mod tokens;

@@ -17,6 +17,8 @@ pub struct Advance {
     pub ended: Option<Ending>,
     /// An attempt is due that may not be launched yet.
     pub blocked: bool,
+    /// An attempt is due, and what it would draw on is in use as much as it may be.
+    pub full: bool,
 }
 
 /// An attempt whose start is among the records.
@@ -33,6 +35,8 @@ pub enum Gate {
     Open,
     /// Not yet: its step's task of an earlier attempt has not returned, or the process drains.
     Busy,
+    /// Not yet: what it draws on is in use as much as it may be.
+    Full,
     /// Operators have paused these scopes; `whole`: some of them are the run's, and not only the step's.
     Paused {
         by: Vec<String>,
@@ -65,7 +69,7 @@ pub fn advance(definition: &Definition, state: &mut RunState, now: Time, gate: i
             continue;
         }
         out.wake = None;
-        out.blocked = false;
+        (out.blocked, out.full) = (false, false);
         let mut again = false;
         for decision in decisions {
             let name = |step: usize| definition.steps[step].name.clone();
@@ -74,6 +78,10 @@ pub fn advance(definition: &Definition, state: &mut RunState, now: Time, gate: i
                     Gate::Open => out.launches.push(launch),
                     Gate::Busy => {
                         out.blocked = true;
+                        continue;
+                    }
+                    Gate::Full => {
+                        out.full = true;
                         continue;
                     }
                     Gate::Paused { .. } => continue,

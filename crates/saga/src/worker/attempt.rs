@@ -1,6 +1,6 @@
 //! One attempt as a task: isolated from panics, and known to the process until it has returned.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,9 @@ use crate::{Fault, RunId};
 #[derive(Default, Clone)]
 pub(crate) struct Tasks {
     busy: Arc<Mutex<HashSet<(RunId, usize)>>>,
-    /// Fires when a task returns.
+    /// How many attempts draw on each thing that has a limit.
+    drawn: Arc<Mutex<HashMap<String, usize>>>,
+    /// Fires when a task returns, or what it drew on is free again.
     pub returned: Arc<Notify>,
 }
 
@@ -23,6 +25,27 @@ pub(crate) struct Tasks {
 pub(crate) struct Busy {
     tasks: Tasks,
     key: (RunId, usize),
+    _drawn: Option<Drawn>,
+}
+
+/// A place among those that draw on something with a limit; free again when this is dropped.
+pub(crate) struct Drawn {
+    tasks: Tasks,
+    scope: String,
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        let mut drawn = self.tasks.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = drawn.get_mut(&self.scope) {
+            *places -= 1;
+            if *places == 0 {
+                drawn.remove(&self.scope);
+            }
+        }
+        drop(drawn);
+        self.tasks.returned.notify_waiters();
+    }
 }
 
 impl Tasks {
@@ -30,9 +53,20 @@ impl Tasks {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains(&(run, step))
     }
 
-    pub fn enter(&self, run: RunId, step: usize) -> Busy {
+    pub fn enter(&self, run: RunId, step: usize, drawn: Option<Drawn>) -> Busy {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert((run, step));
-        Busy { tasks: self.clone(), key: (run, step) }
+        Busy { tasks: self.clone(), key: (run, step), _drawn: drawn }
+    }
+
+    /// A place among the `limit` that may draw on `scope` at once, if one is free.
+    pub fn draw(&self, scope: &str, limit: usize) -> Option<Drawn> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = drawn.entry(scope.to_owned()).or_default();
+        if *places >= limit {
+            return None;
+        }
+        *places += 1;
+        Some(Drawn { tasks: self.clone(), scope: scope.to_owned() })
     }
 }
 

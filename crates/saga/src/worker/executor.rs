@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::Shared;
-use super::attempt::{Returned, attempt};
+use super::attempt::{Drawn, Returned, attempt};
 use super::pauses::{Heard, Reach};
 use super::plan::{News, Plan};
 use crate::machine::{Launch, Phase, UndoPhase, fold};
@@ -25,6 +25,7 @@ use crate::ports::{ClaimedRun, Disposition, Facts, Head, Request};
 use crate::registry::Saga;
 use crate::step::Attempt;
 use crate::{Event, Fault, RunState, Time};
+use committing::Made;
 
 /// After `drain_for` the process has 5 s left.
 const DRAIN_GRACE: Duration = Duration::from_secs(3);
@@ -47,6 +48,10 @@ pub(super) struct Executor<C: 'static> {
     open: HashMap<usize, Open>,
     tasks: JoinSet<(Launch, Returned<C>)>,
     drain_until: Option<Instant>,
+    /// An attempt waits for a limit.
+    is_full: bool,
+    /// Since when, if nothing else goes on.
+    full_since: Option<Instant>,
 }
 
 /// An attempt whose task has not returned.
@@ -110,6 +115,8 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             open: HashMap::new(),
             tasks: JoinSet::new(),
             drain_until: None,
+            is_full: false,
+            full_since: None,
         })
     }
 
@@ -149,18 +156,21 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     /// Journals, commits, launches. Answers when to look again; `None` when the run is no longer ours.
     async fn round(&mut self, news: &[News<C>]) -> Result<Option<Option<Instant>>, Lost> {
         let draining = self.shared.draining.is_cancelled();
-        let Some((plan, disposition)) = self.commit(news, draining).await? else { return Ok(None) };
+        let Some(Made { plan, disposition, mut drawn }) = self.commit(news, draining).await? else { return Ok(None) };
         if disposition != Disposition::Keep {
             return Ok(None);
         }
         for launch in plan.launches {
-            self.launch(launch);
+            let place = drawn.remove(&launch.step);
+            self.launch(launch, place);
         }
+        self.is_full = plan.full;
+        self.full_since = if plan.full && self.open.is_empty() { self.full_since.or_else(|| Some(Instant::now())) } else { None };
         self.cancel_what_left();
         let now = self.clock.now();
         let wake = plan.wake.map(|at| Instant::now() + at.since(now));
         // What blocks may return between the plan and the wait.
-        let again = plan.blocked.then(|| Instant::now() + self.shared.options.poll_every);
+        let again = (plan.blocked || plan.full).then(|| Instant::now() + self.shared.options.poll_every);
         Ok(Some(wake.into_iter().chain(again).min()))
     }
 
@@ -171,7 +181,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         }
     }
 
-    fn launch(&mut self, launch: Launch) {
+    fn launch(&mut self, launch: Launch, place: Option<Drawn>) {
         let definition = &self.saga.definition.steps[launch.step];
         let cancel = CancellationToken::new();
         let outputs: BTreeMap<String, Value> = self
@@ -192,7 +202,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             cancelled: cancel.clone(),
         };
         let limit = if launch.undo { definition.undo_timeout } else { definition.timeout };
-        let busy = self.shared.tasks.enter(self.facts.run, launch.step);
+        let busy = self.shared.tasks.enter(self.facts.run, launch.step, place);
         let span = (self.shared.options.span)(&self.facts, launch, &definition.name);
         self.tasks.spawn(attempt(self.saga.steps[launch.step].clone(), to_do, launch, busy).instrument(span));
         let open = Open { launch, cancel, times_out: Instant::now() + limit, cancelled: None, given_up: false, not_returned: false };
@@ -246,8 +256,8 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             () = self.inbox.notified() => self.hear_requests().await,
             Ok(()) = self.pauses.changed() => {}
             () = shared.draining.cancelled(), if !draining => {}
-            // A task of an earlier registration of this process returned: its step may go on.
-            () = returned, if self.tasks.is_empty() => {}
+            // A task of an earlier registration of this process returned: its step may go on. Or a place is free that is waited for.
+            () = returned, if self.tasks.is_empty() || self.is_full => {}
             () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
         }
         Ok(self.overdue())

@@ -38,6 +38,11 @@ pub struct Options {
     /// By kind of scope (`account` of `account:…`): how many runs of one such scope may be at work at once, one at least. A kind
     /// that is not there has no limit.
     pub limits: BTreeMap<String, usize>,
+    /// By kind of what steps draw on (`backend` of `backend:…`): how many attempts may draw on one such thing at once, one at least. A kind
+    /// that is not there has no limit.
+    pub draws: BTreeMap<String, usize>,
+    /// A run that waits for such a place is kept for `keep_for`; then it is released, and looked at again after this, give or take half.
+    pub full_for: Duration,
     pub span: AttemptSpan,
     /// Uniform in `0.0..1.0`.
     pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
@@ -64,6 +69,8 @@ impl Default for Options {
             paused_for: Duration::from_hours(1),
             drain_for: Duration::from_secs(25),
             limits: BTreeMap::new(),
+            draws: BTreeMap::new(),
+            full_for: Duration::from_secs(1),
             span: Arc::new(
                 |facts, launch, step| tracing::info_span!("saga.step", run = %facts.run, saga = facts.definition.name, step, attempt = launch.attempt, undo = launch.undo),
             ),
@@ -72,10 +79,19 @@ impl Default for Options {
     }
 }
 
+fn limit_in(limits: &BTreeMap<String, usize>, scope: &str) -> Option<usize> {
+    limits.get(scope.split(':').next()?).map(|limit| (*limit).max(1))
+}
+
 impl Options {
-    /// The limit of this scope.
+    /// How many runs of this scope may be at work.
     pub(super) fn limit(&self, scope: &str) -> Option<usize> {
-        self.limits.get(scope.split(':').next()?).map(|limit| (*limit).max(1))
+        limit_in(&self.limits, scope)
+    }
+
+    /// How many attempts may draw on this scope.
+    pub(super) fn draw_limit(&self, scope: &str) -> Option<usize> {
+        limit_in(&self.draws, scope)
     }
 
     /// Every duration but the poll multiplied by `scale`. The lease stays long enough to be renewed on a busy machine.

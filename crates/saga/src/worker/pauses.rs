@@ -94,6 +94,11 @@ impl Reach {
         Self { run: facts.scopes.clone(), steps: steps.map(|(code, of)| code.draws_on(&facts.input, &of.with)).collect() }
     }
 
+    /// What an attempt of this step draws on.
+    pub fn draws_on(&self, step: usize) -> Option<&str> {
+        self.steps[step].as_deref()
+    }
+
     /// [`Gate::Paused`] or [`Gate::Open`].
     pub fn gate(&self, pauses: &[Pause], launch: Launch) -> Gate {
         let mut by = Vec::new();

@@ -31,6 +31,8 @@ pub(super) struct Plan<C> {
     pub ended: Option<Ending>,
     /// An attempt is due whose step has a task.
     pub blocked: bool,
+    /// An attempt is due that waits for a limit.
+    pub full: bool,
 }
 
 /// Journals `news` and `requests` on a copy of `state`, and goes on from there.
@@ -53,6 +55,7 @@ pub(super) fn plan<C: Clone>(
         wake: None,
         ended: None,
         blocked: false,
+        full: false,
     };
     for item in news {
         let (event, change) = event_of(saga, &plan.state, item, (epoch, now, jitter()));
@@ -69,7 +72,7 @@ pub(super) fn plan<C: Clone>(
     plan.launches = advance.launches;
     plan.wake = advance.wake;
     plan.ended = advance.ended;
-    plan.blocked = advance.blocked;
+    (plan.blocked, plan.full) = (advance.blocked, advance.full);
     plan
 }
 
@@ -223,7 +226,17 @@ impl Unmade {
 
 impl<C> Plan<C> {
     /// Who owns the run after this commit.
-    pub fn disposition(&self, has_tasks: bool, draining: bool, now: Time, keep_until: Time, paused_until: Time) -> Disposition {
+    ///
+    /// `full_until`: where a run waits for a limit longer than it is kept for that, when it is looked at again.
+    pub fn disposition(
+        &self,
+        has_tasks: bool,
+        draining: bool,
+        now: Time,
+        keep_until: Time,
+        paused_until: Time,
+        full_until: Option<Time>,
+    ) -> Disposition {
         if self.ended.is_some() {
             return Disposition::End;
         }
@@ -235,6 +248,10 @@ impl<C> Plan<C> {
         }
         match self.wake {
             _ if self.blocked => Disposition::Keep,
+            due_at if self.full => match full_until {
+                Some(until) => Disposition::Release { due_at: Some(due_at.map_or(until, |at| at.min(until))) },
+                None => Disposition::Keep,
+            },
             Some(at) if at <= keep_until => Disposition::Keep,
             // A resume makes it due; this is behind it.
             due_at if self.state.paused.is_some() => {

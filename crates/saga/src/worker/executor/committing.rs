@@ -1,15 +1,26 @@
 //! An executor's commits: planned, sent until their outcome is known, and planned again without the change that the
 //! database refuses, or that no longer fits what is there.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::super::attempt::Drawn;
 use super::super::plan::{News, Plan, Unmade, plan};
 use super::{Executor, Lost};
 use crate::Time;
 use crate::machine::{Gate, Launch};
-use crate::ports::{Commit, CommitAnswer, Disposition, State, StoreError};
+use crate::ports::{Commit, CommitAnswer, Disposition, Pause, State, StoreError};
+
+/// A plan that is durable.
+pub(super) struct Made<C> {
+    pub plan: Plan<C>,
+    pub disposition: Disposition,
+    /// The places that its launches have, by step.
+    pub drawn: HashMap<usize, Drawn>,
+}
 
 /// What became of a commit.
 enum Sent {
@@ -24,29 +35,27 @@ enum Sent {
 
 impl<C: Clone + Send + Sync + 'static> Executor<C> {
     /// Plans and commits, with the news as they are or, where the store refuses a change, without it.
-    pub(super) async fn commit(&mut self, news: &[News<C>], draining: bool) -> Result<Option<(Plan<C>, Disposition)>, Lost> {
+    pub(super) async fn commit(&mut self, news: &[News<C>], draining: bool) -> Result<Option<Made<C>>, Lost> {
         let mut news = news.to_vec();
         loop {
             let now = self.clock.now();
             let (run, shared) = (self.facts.run, self.shared.clone());
             let jitter = &*shared.options.jitter;
             let pauses = self.pauses.borrow_and_update().clone();
-            let gate = |launch: Launch| match self.reach.gate(&pauses, launch) {
-                Gate::Open if draining || shared.tasks.is_busy(run, launch.step) => Gate::Busy,
-                gate => gate,
-            };
-            let mut plan = plan(&self.saga, &self.state, &news, &self.requests, (self.epoch, now, jitter), gate);
+            let (mut plan, drawn) = self.planned(&news, &pauses, draining, now);
             if let Some(ending) = plan.ended {
                 plan.changes.extend((self.saga.on_end)(run, &self.input, ending));
             }
             let has_tasks = self.open.values().any(|o| !(draining && o.given_up));
             let options = &self.shared.options;
             let paused_until = now + options.paused_for.mul_f64(0.5 + jitter());
-            let disposition = plan.disposition(has_tasks, draining, now, now + options.keep_for, paused_until);
+            let full_until = self.full_since.filter(|since| since.elapsed() >= options.keep_for);
+            let full_until = full_until.map(|_| now + options.full_for.mul_f64(0.5 + jitter()));
+            let disposition = plan.disposition(has_tasks, draining, now, now + options.keep_for, paused_until, full_until);
             let head = plan.state.head(&self.saga.definition, now);
             let nothing = plan.records.is_empty() && plan.requests.is_empty() && self.head.as_ref() == Some(&head);
             if nothing && disposition == Disposition::Keep {
-                return Ok(Some((plan, disposition)));
+                return Ok(Some(Made { plan, disposition, drawn }));
             }
             let commit = Commit {
                 run,
@@ -76,7 +85,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                         // Released, and due again: somebody claims it.
                         self.shared.wake.notify_one();
                     }
-                    return Ok(Some((plan, disposition)));
+                    return Ok(Some(Made { plan, disposition, drawn }));
                 }
                 // What was asked for meanwhile may be that nothing starts: it is heard first, and the same news planned anew.
                 Sent::Requested => self.hear_in_time().await?,
@@ -93,6 +102,29 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 }
             }
         }
+    }
+
+    /// What the commit is to hold at `now`, and the places that its launches have: given back where it is not committed.
+    fn planned(&self, news: &[News<C>], pauses: &[Pause], draining: bool, now: Time) -> (Plan<C>, HashMap<usize, Drawn>) {
+        let (run, shared) = (self.facts.run, &self.shared);
+        let drawn: RefCell<HashMap<usize, Drawn>> = RefCell::default();
+        // Asked more than once of an attempt.
+        let has_place = |step: usize| {
+            let limited = self.reach.draws_on(step).and_then(|scope| Some((scope, shared.options.draw_limit(scope)?)));
+            let Some((scope, limit)) = limited else { return true };
+            let mut drawn = drawn.borrow_mut();
+            if !drawn.contains_key(&step) {
+                drawn.extend(shared.tasks.draw(scope, limit).map(|place| (step, place)));
+            }
+            drawn.contains_key(&step)
+        };
+        let gate = |launch: Launch| match self.reach.gate(pauses, launch) {
+            Gate::Open if draining || shared.tasks.is_busy(run, launch.step) => Gate::Busy,
+            Gate::Open if !has_place(launch.step) => Gate::Full,
+            gate => gate,
+        };
+        let plan = plan(&self.saga, &self.state, news, &self.requests, (self.epoch, now, &*shared.options.jitter), gate);
+        (plan, drawn.into_inner())
     }
 
     /// Sends one commit until its outcome is known.
