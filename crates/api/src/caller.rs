@@ -15,8 +15,8 @@ use crate::audited::Attempt;
 use crate::middleware::{RequestId, TraceParent};
 use crate::problem::{Code, Problem};
 use crate::query::parse_id;
+use crate::scope;
 use crate::tokens::{Rejection, TokenError};
-use crate::{rates, scope};
 
 /// Characters of a user agent that are kept for the audit log.
 const USER_AGENT_MAX: usize = 256;
@@ -33,12 +33,11 @@ impl FromRequestParts<State> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)?;
-        let attempt = rates::Attempt::new(state.trusted_proxies.source(parts), Kind::ApiToken, token);
-        state.rates.may_try(&attempt)?;
+        let attempt = state.rates.may_try(state.trusted_proxies.source(parts), Kind::ApiToken, token)?;
         let answer = state.authenticator.authenticate(token).await;
         match &answer {
-            Ok(_) => state.rates.was_right(&attempt),
-            Err(Rejection::Refused(_) | Rejection::Revoked(_)) => state.rates.was_wrong(&attempt),
+            Ok(_) => state.rates.was_right(attempt.as_ref()),
+            Err(Rejection::Refused(_) | Rejection::Revoked(_)) => state.rates.was_wrong(attempt.as_ref()),
             Err(Rejection::Unavailable(_)) => {}
         }
         let claims = match answer {

@@ -66,19 +66,18 @@ struct Counted {
 }
 
 /// Somebody who tries to come in.
-pub(crate) struct Attempt<'t> {
+pub(crate) struct Attempt {
     source: Option<IpAddr>,
-    /// All that the credential is.
-    text: &'t str,
-    /// What the credential says it is: of one that has an id, the id.
+    /// Of all that the credential is.
+    text: Fingerprint,
+    /// Of what it says it is: of one that has an id, the id.
     credential: Fingerprint,
 }
 
-impl<'t> Attempt<'t> {
-    /// `kind`: what the credential is if it is no JWT.
-    pub fn new(source: Option<IpAddr>, kind: Kind, text: &'t str) -> Self {
-        let named = secrets::read(kind, text).map(|(id, _)| fingerprint(id.as_bytes()));
-        Self { source: source.map(network), text, credential: named.unwrap_or_else(|| fingerprint(text.as_bytes())) }
+impl Attempt {
+    fn new(source: Option<IpAddr>, kind: Kind, text: &str) -> Self {
+        let (named, text) = (secrets::read(kind, text).map(|(id, _)| fingerprint(id.as_bytes())), fingerprint(text.as_bytes()));
+        Self { source: source.map(network), text, credential: named.unwrap_or(text) }
     }
 }
 
@@ -119,27 +118,29 @@ impl Rates {
         })))
     }
 
-    /// Whether the credential may be looked at.
+    /// Whether the credential, which is of this `kind` if it is no JWT, may be looked at. `None`: nothing is counted.
     ///
     /// # Errors
     /// Too many from its source, or of its name, were wrong lately.
-    pub(crate) fn may_try(&self, attempt: &Attempt<'_>) -> Result<(), Problem> {
-        let Some(counted) = &self.0 else { return Ok(()) };
-        if counted.proven().contains(&fingerprint(attempt.text.as_bytes())) {
-            return Ok(());
+    pub(crate) fn may_try(&self, source: Option<IpAddr>, kind: Kind, text: &str) -> Result<Option<Attempt>, Problem> {
+        let Some(counted) = &self.0 else { return Ok(None) };
+        let attempt = Attempt::new(source, kind, text);
+        if counted.proven().contains(&attempt.text) {
+            return Ok(Some(attempt));
         }
         let now = (counted.clock)();
         let by_source = counted.sources.as_ref().zip(attempt.source).map_or(Ok(()), |(quota, source)| quota.look(&source, now));
         by_source.map_err(|wait| too_many("Too many tokens or secrets from your address were wrong.", wait))?;
         let by_name = counted.credentials.as_ref().map_or(Ok(()), |quota| quota.look(&attempt.credential, now));
-        by_name.map_err(|wait| too_many("This token or secret was wrong too often.", wait))
+        by_name.map_err(|wait| too_many("This token or secret was wrong too often.", wait))?;
+        Ok(Some(attempt))
     }
 
-    pub(crate) fn was_wrong(&self, attempt: &Attempt<'_>) {
-        let Some(counted) = &self.0 else { return };
+    pub(crate) fn was_wrong(&self, attempt: Option<&Attempt>) {
         metrics::counter!("http_authentication_failures_total").increment(1);
+        let Some((counted, attempt)) = self.0.as_ref().zip(attempt) else { return };
         let now = (counted.clock)();
-        counted.proven().remove(&fingerprint(attempt.text.as_bytes()));
+        counted.proven().remove(&attempt.text);
         if let Some((quota, source)) = counted.sources.as_ref().zip(attempt.source) {
             let _used_up = quota.take(source, now);
         }
@@ -148,23 +149,23 @@ impl Rates {
         }
     }
 
-    pub(crate) fn was_right(&self, attempt: &Attempt<'_>) {
-        let Some(counted) = self.0.as_ref().filter(|counted| counted.sources.is_some() || counted.credentials.is_some()) else { return };
+    pub(crate) fn was_right(&self, attempt: Option<&Attempt>) {
+        let Some((counted, attempt)) = self.0.as_ref().zip(attempt) else { return };
         let mut proven = counted.proven();
-        if proven.len() >= PROVEN_MAX {
+        if proven.len() >= PROVEN_MAX && !proven.contains(&attempt.text) {
             proven.clear();
         }
-        proven.insert(fingerprint(attempt.text.as_bytes()));
+        proven.insert(attempt.text);
     }
 
     /// Counts a request for a token with a secret.
     ///
     /// # Errors
     /// It was sent too often.
-    pub(crate) fn count_exchange(&self, attempt: &Attempt<'_>) -> Result<(), Problem> {
-        let Some(counted) = &self.0 else { return Ok(()) };
+    pub(crate) fn count_exchange(&self, attempt: Option<&Attempt>) -> Result<(), Problem> {
+        let Some((counted, attempt)) = self.0.as_ref().zip(attempt) else { return Ok(()) };
         let Some(quota) = &counted.exchanges else { return Ok(()) };
-        charge("principal", quota, fingerprint(attempt.text.as_bytes()), (counted.clock)(), &Spent::default())
+        charge("principal", quota, attempt.text, (counted.clock)(), &Spent::default())
     }
 
     /// Counts a request of `principal`, who is known.

@@ -21,7 +21,6 @@ use crate::body::JsonBody;
 use crate::caller::caller_of;
 use crate::problem::{Code, Problem};
 use crate::query::{NoQuery, parse_id};
-use crate::rates::Attempt;
 use crate::tokens::{Grant, TokenKind};
 
 /// A service account's credentials; instead of `client_id` and `client_secret` they may come as HTTP Basic.
@@ -110,17 +109,16 @@ pub async fn issue(
     let principal = Principal { kind: PrincipalKind::ServiceAccount, id: client };
     let token_id = state.berth.ids.free();
     let caller = caller_of(&parts, &state, principal, Some(token_id.to_string()));
-    let attempt = Attempt::new(caller.source_ip, Kind::Client, &secret);
-    state.rates.may_try(&attempt)?;
-    state.rates.count_exchange(&attempt)?;
+    let attempt = state.rates.may_try(caller.source_ip, Kind::Client, &secret)?;
+    state.rates.count_exchange(attempt.as_ref())?;
     match exchange(&state.berth, &caller, client, &secret).await? {
-        Exchanged::Granted => state.rates.was_right(&attempt),
+        Exchanged::Granted => state.rates.was_right(attempt.as_ref()),
         Exchanged::Unknown => {
-            state.rates.was_wrong(&attempt);
+            state.rates.was_wrong(attempt.as_ref());
             return Err(refused());
         }
         Exchanged::Dead => {
-            state.rates.was_wrong(&attempt);
+            state.rates.was_wrong(attempt.as_ref());
             // Only who has the secret comes here, so that nobody else fills the account's log.
             let targets = vec![Target { kind: "service_account".to_owned(), id: client }];
             let denial = Denial { caller, action: "token.issue".to_owned(), targets, problem_type: Code::InvalidClient.uri() };
