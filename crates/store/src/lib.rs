@@ -16,6 +16,7 @@ mod freezes;
 mod gates;
 mod heads;
 mod idempotency;
+mod intents;
 mod membership_changes;
 mod memberships;
 mod pauses;
@@ -87,6 +88,8 @@ pub fn statements() -> Vec<&'static db::Statement> {
         gates::STATEMENTS,
         heads::STATEMENTS,
         idempotency::STATEMENTS,
+        intents::STATEMENTS,
+        intents::homes::STATEMENTS,
         membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,

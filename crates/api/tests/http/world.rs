@@ -14,7 +14,7 @@ use axum::extract::ConnectInfo;
 use domain::audit::{Draft, Entry};
 use domain::berth::{DefaultWorkspace, Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
-use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
+use domain::permissions::{Cause, Object, Relationship, RelationshipPages, Update};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::{HeaderMap, Request, StatusCode};
 use saga::worker::{Options, Worker};
@@ -44,8 +44,9 @@ pub struct World {
     pub draining: CancellationToken,
     stop: CancellationToken,
     pub test: TestDb,
-    /// What answers late, where that was wished for; and where it keeps what it knows.
+    /// What answers late, where that was wished for, and where it keeps what it knows; then what the permission system holds.
     pub lagging: Option<(Arc<Lagging>, TestDb)>,
+    pub held: Arc<dyn RelationshipPages>,
 }
 
 impl Drop for World {
@@ -66,6 +67,8 @@ pub struct Wish {
     pub exports: usize,
     /// Whether the permission system's quickest answers are old.
     pub lagging: bool,
+    /// The endpoint and key of a SpiceDB, instead of the embedded permission system.
+    pub spicedb: Option<(String, String)>,
 }
 
 impl Default for Wish {
@@ -79,6 +82,7 @@ impl Default for Wish {
             mint_creates: true,
             exports: 2,
             lagging: false,
+            spicedb: None,
         }
     }
 }
@@ -91,7 +95,7 @@ impl World {
     pub async fn with(wish: Wish) -> Self {
         let db = TestDb::new(Backend::Sqlite).await;
         let store = Arc::new(db.store());
-        let mut permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
+        let (mut permissions, held) = crate::system::open(&store, wish.spicedb).await;
         let lagging = if wish.lagging { Some(crate::stale::lagging(&mut permissions).await) } else { None };
         let platform = Arc::new(Platform::open());
         let steps = domain::steps::all(&domain::steps::Outside {
@@ -162,6 +166,7 @@ impl World {
             stop,
             test: db,
             lagging,
+            held,
         }
     }
 

@@ -18,6 +18,7 @@ mod freezes;
 mod gates;
 mod given_up;
 mod idempotency;
+mod intents;
 mod logins;
 mod member_races;
 mod members;
