@@ -24,6 +24,10 @@ use crate::ids::RandomIds;
 use crate::permissions::jitter;
 
 const CAUSE: Cause = Cause::Hand("bench");
+/// What every id begins with, so that what is left of a measurement that was cut off can be told from what somebody needs.
+const OURS: &str = "bench-";
+/// Relationships that are taken away at once.
+const PAGE: u32 = 500;
 /// What a request about a workspace wants to know.
 const ASKED: [&str; 2] = ["read", "administer"];
 
@@ -67,10 +71,10 @@ struct Cast {
 impl Cast {
     /// A user who owns all there is, as the creator of an account and its workspaces does.
     fn new(accounts: u32, workspaces: u32) -> Self {
-        let fresh = || RandomIds.free();
-        let user = Object::new("user", fresh());
-        let accounts: Vec<Object> = (0..accounts).map(|_| Object::account(fresh())).collect();
-        let workspaces: Vec<Object> = (0..workspaces).map(|_| Object::workspace(fresh())).collect();
+        let fresh = |kind| Object::new(kind, format!("{OURS}{}", RandomIds.free()));
+        let user = fresh("user");
+        let accounts: Vec<Object> = (0..accounts).map(|_| fresh("account")).collect();
+        let workspaces: Vec<Object> = (0..workspaces).map(|_| fresh("workspace")).collect();
         let of_account = |account: &Object| {
             [Relationship::new(account.clone(), "platform", Object::platform()), Relationship::new(account.clone(), "owner", user.clone())]
         };
@@ -89,11 +93,11 @@ impl Cast {
             .to_vec()
     }
 
-    /// Writes all of it, or takes it away again; the token of the last write.
-    async fn write(&self, system: &dyn Permissions, update: fn(Relationship) -> Update) -> Result<String, Failure> {
+    /// Writes all of it; the token of the last write.
+    async fn write(&self, system: &dyn Permissions) -> Result<String, Failure> {
         let mut token = String::new();
         for batch in self.tuples.chunks(UPDATES_MAX) {
-            let updates: Vec<Update> = batch.iter().cloned().map(update).collect();
+            let updates: Vec<Update> = batch.iter().cloned().map(Update::Touch).collect();
             token = system.write(&updates, &[], &CAUSE).await.map_err(refused)?;
         }
         Ok(token)
@@ -116,7 +120,7 @@ impl Arguments {
         let cast = Arc::new(Cast::new(self.accounts, self.workspaces));
         let tuples: Arc<dyn Tuples> = Arc::new(place.store.clone());
         let embedded: Arc<dyn Permissions> = Arc::new(Embedded::new(tuples));
-        let token = cast.write(&*embedded, Update::Touch).await?;
+        let token = cast.write(&*embedded).await?;
         place.store.db().analyze().await.map_err(|e| refused(saga::StoreError::from(e)))?;
         let names = ["embedded_per_second", "embedded_p50_ms", "embedded_p99_ms"];
         let embedded = Asked { system: embedded, at: Consistency::AtLeastAsFresh(token), figures: names };
@@ -124,7 +128,7 @@ impl Arguments {
         if let (Some(endpoint), Some(key)) = (&self.spicedb, &self.spicedb_key_file) {
             let spicedb = opened(endpoint, key).await?;
             let compared = self.compared(&cast, &spicedb, own).await;
-            let cleared = cast.write(&*spicedb, Update::Delete).await;
+            let cleared = clear(&spicedb).await;
             figures.extend(compared?);
             cleared?;
         }
@@ -145,7 +149,7 @@ impl Arguments {
     }
 
     async fn compared(&self, cast: &Arc<Cast>, spicedb: &Arc<SpiceDb>, own: Option<f64>) -> Result<Vec<(&'static str, Value)>, Failure> {
-        let token = cast.write(&**spicedb, Update::Touch).await?;
+        let token = cast.write(&**spicedb).await?;
         let as_read = Asked {
             system: spicedb.clone(),
             at: Consistency::AtLeastAsFresh(token),
@@ -182,10 +186,26 @@ impl Arguments {
 async fn opened(endpoint: &str, key: &std::path::Path) -> Result<Arc<SpiceDb>, Failure> {
     let spicedb = SpiceDb::new(Settings::new(endpoint, Key::File(key.to_owned()), Arc::new(jitter))).await.map_err(refused)?;
     spicedb.write_schema().await.map_err(refused)?;
-    if spicedb.page("account", None, 1).await.map_err(refused)?.relationships.is_empty() {
-        return Ok(Arc::new(spicedb));
+    clear(&spicedb).await?;
+    Ok(Arc::new(spicedb))
+}
+
+/// Takes away what this measurement has left there, or an earlier one that was cut off.
+async fn clear(spicedb: &SpiceDb) -> Result<(), Failure> {
+    for kind in ["account", "workspace"] {
+        loop {
+            let page = spicedb.page(kind, None, PAGE).await.map_err(refused)?.relationships;
+            if page.iter().any(|r| !r.resource.id.starts_with(OURS)) {
+                return Err(Failure::new(format!("this SpiceDB holds {kind}s: name one that nobody needs, --spicedb ENDPOINT")));
+            }
+            if page.is_empty() {
+                break;
+            }
+            let updates: Vec<Update> = page.into_iter().map(Update::Delete).collect();
+            spicedb.write(&updates, &[], &CAUSE).await.map_err(refused)?;
+        }
     }
-    Err(Failure::new("this SpiceDB holds accounts: name one that nobody needs, --spicedb ENDPOINT"))
+    Ok(())
 }
 
 async fn ask(cast: &Arc<Cast>, asked: &Asked, clients: u32, numbers: std::ops::Range<u32>) -> Result<Sample, Failure> {

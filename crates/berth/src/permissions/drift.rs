@@ -29,7 +29,7 @@ pub fn run(config: &Config, environment: &Environment, form: Form, mode: Mode) -
 #[derive(Default)]
 struct Left {
     found: u64,
-    left_alone: u64,
+    overtaken: u64,
     failed: u64,
 }
 
@@ -38,13 +38,13 @@ impl Left {
         match fate {
             Fate::Repaired => {}
             Fate::Found => self.found += 1,
-            Fate::LeftAlone => self.left_alone += 1,
+            Fate::LeftAlone => self.overtaken += 1,
             Fate::Failed(_) => self.failed += 1,
         }
     }
 
     fn all(&self) -> u64 {
-        self.found + self.left_alone + self.failed
+        self.found + self.overtaken + self.failed
     }
 
     fn told(&self, mode: Mode) -> String {
@@ -57,7 +57,7 @@ impl Left {
         let unknown = "that the database knows nothing of: `--remove-unknown` takes it away, if this is the right database";
         let alone = "that was changed meanwhile: repair again in a minute";
         let failed = "that could not be repaired, for the reason that stands there";
-        let parts = [(self.found, unknown), (self.left_alone, alone), (self.failed, failed)];
+        let parts = [(self.found, unknown), (self.overtaken, alone), (self.failed, failed)];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         format!("differences are left. {}", parts.join("; "))
     }

@@ -237,5 +237,11 @@ async fn what_is_begun_while_spicedb_is_away_is_completed_by_doing_it_again() {
         assert!(tokio::time::timeout(PATIENCE, reads).await.is_ok(), "{grant:?} gives no right: {:?}", server.get(&path).await);
     }
     assert!(done(&installation, &["permissions", "diff"]).await.starts_with("no drift; "));
+    // Of the account that it was made for, wherever else it gets a role.
+    server.token = installation.token(&["--user", "ann"]).await;
+    Installation::open_account(&mut server).await;
+    let elsewhere = format!("account:{}", server.account);
+    installation.token(&["--service-account", "deploy", "--role", "member", "--on", &elsewhere]).await;
+    assert!(done(&installation, &["permissions", "diff"]).await.starts_with("no drift; "));
     assert!(server.stop().await.success());
 }

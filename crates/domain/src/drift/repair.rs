@@ -91,8 +91,8 @@ pub(super) async fn alone(sides: &Sides<'_>, drift: &Drift, near: Option<(Uuid, 
 /// # Errors
 /// An outage.
 pub(super) async fn home(sides: &Sides<'_>, service_account: Uuid, account: Option<Uuid>, drift: &Drift) -> Result<Fate, Error> {
-    let draft = Draft::by_berth(&*sides.berth.ids, account.unwrap_or(PLATFORM), None, ACTION).target(homes::KIND, service_account);
-    fate(write(sides, &[drift], None, None, draft).await)
+    let entry = Draft::by_berth(&*sides.berth.ids, account.unwrap_or(PLATFORM), None, ACTION).target(homes::KIND, service_account);
+    fate(write(sides, &[drift], None, None, entry).await)
 }
 
 fn fate(done: Result<Fate, Error>) -> Result<Fate, Error> {
