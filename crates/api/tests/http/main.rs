@@ -5,6 +5,7 @@ mod api_tokens;
 mod audit_log;
 mod audited;
 mod authorization;
+mod check_count;
 mod creating;
 mod default_workspace;
 mod deleting;
