@@ -18,6 +18,12 @@ impl Cast {
         self.write(Update::Touch(home(robot, self.account))).await;
         [made.id("id"), robot]
     }
+
+    async fn untell(&self, deploy: Uuid) {
+        let mut tx = self.world.test.db.write().await.unwrap();
+        assert_eq!(tx.query(&UNTOLD).bind(deploy).execute().await.unwrap(), 1);
+        tx.commit().await.unwrap();
+    }
 }
 
 fn home(service_account: Uuid, account: Uuid) -> Relationship {
@@ -59,9 +65,7 @@ async fn what_the_permission_system_is_still_to_be_told_of_a_service_account_is_
     for program in [deploy, robot] {
         cast.write(Update::Delete(home(program, cast.account))).await;
     }
-    let mut tx = cast.world.test.db.write().await.unwrap();
-    assert_eq!(tx.query(&UNTOLD).bind(deploy).execute().await.unwrap(), 1);
-    tx.commit().await.unwrap();
+    cast.untell(deploy).await;
     let (found, left_alone) = cast.compared_with(&cast.store(), REPAIR).await;
     assert!(matches!(found.as_slice(), [(drift, Fate::Repaired)] if drift.missing == [home(robot, cast.account)]), "{found:?}");
     assert_eq!(left_alone, 1);
@@ -69,4 +73,40 @@ async fn what_the_permission_system_is_still_to_be_told_of_a_service_account_is_
     relate_service_accounts(&cast.world.berth).await.unwrap();
     assert!(cast.holds(&home(deploy, cast.account)).await);
     assert_eq!(cast.compared_with(&cast.store(), Mode::default()).await, (Vec::new(), 0));
+}
+
+/// Between the first look at the rows and the last, the database takes back that the permission system was told of `deploy`.
+struct Untelling {
+    cast: &'static Cast,
+    deploy: Uuid,
+}
+
+#[async_trait]
+impl Intents for Untelling {
+    async fn after(&self, scope: Scope, after: Option<Uuid>, limit: u32) -> Result<Vec<Intent>, StoreError> {
+        self.cast.store().after(scope, after, limit).await
+    }
+
+    async fn of(&self, scope: Scope, ids: &[Uuid]) -> Result<Vec<Intent>, StoreError> {
+        self.cast.store().of(scope, ids).await
+    }
+
+    async fn homes_after(&self, after: Option<&str>, limit: u32) -> Result<Vec<Home>, StoreError> {
+        self.cast.store().homes_after(after, limit).await
+    }
+
+    async fn homes_of(&self, ids: &[Uuid]) -> Result<Vec<Home>, StoreError> {
+        self.cast.untell(self.deploy).await;
+        self.cast.store().homes_of(ids).await
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_says_something_else_by_now_is_left_alone() {
+    let cast: &'static Cast = Box::leak(Box::new(Cast::new(System::Embedded).await));
+    let [deploy, _] = cast.programs().await;
+    cast.write(Update::Delete(home(deploy, cast.account))).await;
+    let (found, left_alone) = cast.compared_with(&Untelling { cast, deploy }, REPAIR).await;
+    assert_eq!((found, left_alone), (Vec::new(), 1));
+    assert!(!cast.holds(&home(deploy, cast.account)).await);
 }
