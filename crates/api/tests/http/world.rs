@@ -153,21 +153,8 @@ impl World {
         state.issuer = Some(issuer.clone());
         state.limits = wish.limits;
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
-        Self {
-            router: api::router(state),
-            berth,
-            issuer,
-            key: key.pkcs8().to_vec(),
-            now,
-            clock,
-            denials,
-            platform,
-            draining,
-            stop,
-            test: db,
-            lagging,
-            held,
-        }
+        let key = key.pkcs8().to_vec();
+        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db, lagging, held }
     }
 
     /// Moves the database's time.
