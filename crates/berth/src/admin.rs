@@ -134,5 +134,12 @@ pub fn describe() {
     metrics::describe_gauge!("berth_runs_unclaimable", "Live runs of a saga version that no live worker knows");
     metrics::describe_gauge!("berth_membership_changes_undelivered", "Changes of roles that the permission system was not told of yet");
     metrics::describe_gauge!("berth_membership_changes_oldest_seconds", "Age of the oldest of these changes");
+    metrics::describe_gauge!(
+        "berth_permissions_drift",
+        "What the last whole comparison found to differ in the permission system, by class"
+    );
+    metrics::describe_gauge!("berth_permissions_left_alone", "What it left alone because a run or a change of a role was on its way");
+    metrics::describe_gauge!("berth_permissions_compared_at_seconds", "When it ended, in seconds since 1970");
+    metrics::describe_counter!("berth_permissions_repaired_total", "Differences that comparisons of this process have repaired, by class");
     metrics::describe_gauge!("berth_database_up", "Whether the database answered this scrape");
 }

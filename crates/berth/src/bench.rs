@@ -4,6 +4,7 @@
 //! was measured and how; its figures depend on the machine, and mean something beside the machine's own limits only.
 
 mod assembly;
+mod check;
 mod claim;
 mod crew;
 mod driver;
@@ -44,6 +45,8 @@ pub enum Command {
     Audit(requests::Audit),
     /// Exports a long audit log as CSV over HTTP.
     Export(export::Arguments),
+    /// Asks the permission system what each request asks it: the embedded one, and a SpiceDB beside it.
+    Check(check::Arguments),
     /// Claims runs with and without finished ones in the tables.
     Claim(claim::Arguments),
     /// Watches workers that have nothing to do.
@@ -72,6 +75,7 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             Command::List(arguments) => arguments.run().await,
             Command::Audit(arguments) => arguments.run().await,
             Command::Export(arguments) => arguments.run().await,
+            Command::Check(arguments) => arguments.run().await,
             Command::Claim(arguments) => arguments.run().await,
             Command::Idle(arguments) => arguments.run().await,
             Command::Limits(arguments) => arguments.run().await,

@@ -33,7 +33,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::exit::Exit;
+pub use self::exit::Exit;
 pub use self::exit::help as exit_codes;
 use self::output::Output;
 use self::stop::Stop;

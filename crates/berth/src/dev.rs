@@ -13,6 +13,7 @@ use crate::config::{Config, Environment, Rates};
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::house::House;
+use crate::house::reconciliation::Reconciliation;
 use crate::process::{Process, bind, on_runtime, url};
 use crate::telemetry;
 use control::Control;
@@ -33,10 +34,13 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let listener = bind(config.server.listen, "--listen", "server.listen").await?;
     let admin_listener = bind(config.server.admin_listen, "--admin-listen", "server.admin_listen").await?;
     let (url, admin_url) = (url(&listener)?, url(&admin_listener)?);
-    let (House { berth, store, worker, .. }, issuer) = folder::open(config, &data).await?;
+    let (House { berth, store, worker, held, .. }, issuer) = folder::open(config, &data).await?;
     let control = Control::listen(&data)?;
 
     process.work(config, &berth, worker, config.worker.poll.0);
+    if let Some(reconciliation) = Reconciliation::new(config, berth.clone(), store.clone(), held) {
+        process.spawn(|stop| reconciliation.run(stop));
+    }
     let tenant = tokio::select! {
         tenant = first_start::ensure(&berth) => tenant?,
         _ = process.told() => return Ok(()),

@@ -9,7 +9,7 @@ use clap::Args;
 use domain::audit::Draft;
 use domain::ids::PLATFORM;
 use domain::model::{AccountStatus, Role, Scope, ScopeRef, StoredPrincipal, WorkspaceStatus};
-use domain::permissions::{Cause, Object, Relationship, Update};
+use domain::permissions::{Cause, Object, PermissionsError, Relationship, Update};
 use domain::{Berth, Error, PrincipalKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -173,8 +173,11 @@ async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope:
         if wanted == Role::Owner {
             return Err(Failure::new("an owner is a user; give the service account the role admin"));
         }
-        let home = Relationship::new(principal.principal.into(), "account", Object::account(account));
-        berth.permissions.write(&[Update::Touch(home)], &[], &CAUSE).await.map_err(away)?;
+        // Whose it is, its row has said since it was made, wherever else it gets a role.
+        if let Some(home) = principal.account_id {
+            let home = Relationship::new(principal.principal.into(), "account", Object::account(home));
+            berth.permissions.write(&[Update::Touch(home)], &[], &CAUSE).await.map_err(away)?;
+        }
     }
     let workspace = (scope == Scope::Workspace).then_some(id);
     let draft = Draft::by_berth(&*berth.ids, account, workspace, &format!("{}.grant", scope.as_str()))
@@ -182,7 +185,7 @@ async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope:
         .outcome("succeeded");
     let on = ScopeRef { scope, id, account_id: account };
     match domain::members::assign(berth, on, principal.principal, wanted, draft).await {
-        Ok(member) if member.pending => Err(away("the permission system does not answer")),
+        Ok(member) if member.pending => Err(away(PermissionsError::Unavailable("it does not answer".to_owned()))),
         Ok(_) => Ok(()),
         Err(Error::LastOwner { .. }) => {
             Err(Failure::new(format!("{} is the only owner of this {}: make another one first", principal.name, scope.as_str())))
@@ -192,6 +195,8 @@ async fn on_scope(berth: &Berth, principal: &StoredPrincipal, role: &str, scope:
     }
 }
 
-fn away(cause: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("the grant was not completed: {cause}. Give it again: it can be repeated"))
+/// What was begun stands, and is completed by doing the same again.
+pub fn away(error: impl Into<Error>) -> Failure {
+    let error = error.into();
+    Failure::of(&error, format!("the grant was not completed: {error}. Give it again: it can be repeated"))
 }

@@ -5,11 +5,13 @@ pub mod backends;
 pub mod housekeeping;
 pub mod issuer;
 pub mod outside;
+pub mod reconciliation;
 
 use std::sync::Arc;
 
 use domain::berth::{DefaultWorkspace, Region, Settings};
 use domain::names::Name;
+use domain::permissions::RelationshipPages;
 use domain::ports::{Backends, Ids as _, Wake};
 use domain::{Berth, Change};
 use saga::Registry;
@@ -19,7 +21,8 @@ use store::{Hint, Hints, Store};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::ids::{RandomIds, RealTimer};
-use crate::{permissions, sagas, telemetry};
+use crate::permissions::{self, Opened};
+use crate::{sagas, telemetry};
 
 /// What a house is put together from.
 pub struct Parts {
@@ -37,6 +40,8 @@ pub struct House {
     pub handle: Handle,
     /// What other processes are told.
     pub hints: Hints,
+    /// What the permission system holds, from one end to the other.
+    pub held: Arc<dyn RelationshipPages>,
 }
 
 /// Tells this process's worker, and through the database those of others.
@@ -64,7 +69,7 @@ impl Wake for WakeWorkers {
 /// that cannot be read.
 pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
     let Parts { store, backends } = parts;
-    let permissions = permissions::open(config, &store).await?;
+    let Opened { permissions, held } = permissions::open(config, &store).await?;
     let steps = domain::steps::all(&domain::steps::Outside {
         permissions: permissions.clone(),
         backends,
@@ -106,7 +111,7 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
         sagas: registry,
         settings: Arc::new(settings(config)),
     };
-    Ok(House { berth, store, worker, handle, hints })
+    Ok(House { berth, store, worker, handle, hints, held })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -117,7 +117,7 @@ enum Command {
     /// Shows and checks saga definitions.
     #[command(subcommand)]
     Sagas(SagasCommand),
-    /// What concerns the permission system: the schema in SpiceDB.
+    /// What concerns the permission system: the schema in SpiceDB, and whether it holds what the database means.
     Permissions {
         #[command(flatten)]
         file: SettingsFile,
@@ -233,7 +233,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("berth: {failure}");
-            ExitCode::FAILURE
+            failure.exit().into()
         }
     }
 }
@@ -300,9 +300,7 @@ fn run(cli: Cli, environment: &Environment) -> Result<(), Failure> {
             print(&config::check(&config::load(file(below).as_deref(), environment, &Overrides::default())?, environment))
         }
         Command::Config { command: ConfigCommand::Reference, .. } => print(&config::reference()),
-        Command::Permissions { file: below, command } => {
-            print(&permissions::run(&config::load(file(below).as_deref(), environment, &Overrides::default())?, &command)?)
-        }
+        Command::Permissions { file: below, command } => permissions::run(&settings(below, &Overrides::default())?, environment, &command),
         Command::Sagas(SagasCommand::Check { files }) => print(&sagas::check(&files)?),
         Command::Sagas(SagasCommand::List { names }) => print(&sagas::list(names)?),
         Command::Sagas(SagasCommand::Show { name, format }) => print(&sagas::show(&name, format)?),

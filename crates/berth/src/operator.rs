@@ -62,15 +62,16 @@ pub fn bootstrap(config: &Config, environment: &Environment, subject: &str) -> R
     let subject = grant::name(subject)?;
     let report = on_runtime(async {
         let House { berth, store, .. } = house(config).await?;
-        let begun =
-            begin(&berth, &store, subject).await.map_err(|e| Failure::new(format!("the platform was not begun: {e}. Try again")))?;
+        let cut_off =
+            |e| Failure::of(&e, format!("{subject} was not made the first operator: {e}. Try again: what was cut off is completed"));
+        let begun = begin(&berth, &store, subject).await.map_err(cut_off)?;
         let report = match begun {
             Bootstrapped::Now => {
                 Ok(format!("{subject} is the platform's first operator. A token for them: berth token --user {subject}\n"))
             }
-            Bootstrapped::Already { at } => {
-                Ok(format!("{subject} has been the platform's first operator since {at}. Nothing was changed.\n"))
-            }
+            Bootstrapped::Already { at } => Ok(format!(
+                "{subject} has been the platform's first operator since {at}. Nothing was changed; the permission system was told again.\n"
+            )),
             Bootstrapped::Another { operator, at } => {
                 let known = berth.principals.get(operator).await.ok().flatten().map_or_else(|| operator.id.to_string(), |p| p.name);
                 Err(Failure::new(format!(
@@ -96,7 +97,7 @@ pub fn token(config: &Config, environment: &Environment, wanted: &Wanted) -> Res
         let House { berth, store, .. } = house(config).await?;
         if wanted.role.is_none() {
             let known = berth.principals.find(wanted.kind, wanted.name.trim()).await;
-            let known = known.map_err(|e| Failure::new(format!("the principal cannot be looked up: {e}. Try again")))?;
+            let known = known.map_err(grant::away)?;
             if known.is_none() && wanted.kind == PrincipalKind::User {
                 tracing::info!(name = wanted.name, "a user of this name was not known; one is made");
             }

@@ -9,6 +9,7 @@ use store::{Hint, Store};
 use crate::config::{Config, DatabaseUrl, Environment};
 use crate::failure::Failure;
 use crate::house::issuer::Keyring;
+use crate::house::reconciliation::Reconciliation;
 use crate::house::{self, House, Parts};
 use crate::process::{Process, bind, on_runtime, url};
 use crate::{database, telemetry};
@@ -55,7 +56,7 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
         tracing::warn!("settings of `dev` are in force: they are for trying and testing");
     }
     let backends = if roles.works { house::backends::open(config, &config.data.dir)? } else { house::backends::closed(config)? };
-    let House { berth, store, worker, handle, hints } = house::assemble(config, Parts { store: Store::new(db), backends }).await?;
+    let House { berth, store, worker, handle, hints, held } = house::assemble(config, Parts { store: Store::new(db), backends }).await?;
 
     let mut does = Vec::new();
     if let (Some(file), Some(listener)) = (key_file, listener) {
@@ -67,6 +68,9 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
     if roles.works {
         does.push("works".to_owned());
         process.work(config, &berth, worker, IDLE_HOUSEKEEPING);
+        if let Some(reconciliation) = Reconciliation::new(config, berth.clone(), store.clone(), held) {
+            process.spawn(|stop| reconciliation.run(stop));
+        }
         let (db, hints, direct) = (store.db().clone(), hints.clone(), config.database.direct_url.clone());
         process.spawn(move |stop| async move {
             let heard = |hint| match hint {

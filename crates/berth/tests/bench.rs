@@ -5,10 +5,14 @@
 
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use domain::permissions::{Cause, Object, Permissions as _, Relationship, RelationshipPages as _, Update};
+use providers::permissions::spicedb::{Key, Settings};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use testkit::spicedb::SpiceDb;
 use testkit::{Backend, TestDb};
 use tokio::process::Command;
 
@@ -183,6 +187,43 @@ async fn an_export_is_measured_on_both_databases() {
     let limits = ["--limits", "--limit-seconds", "0.05", "--limit-rows", "100"];
     let report = Server::new().await.measured(&[&["export", "--rows", "1200"], &limits[..]].concat(), figures).await;
     assert!(report["in_units"]["rows_per_second_in_Y"].is_f64(), "{report:#}");
+}
+
+#[tokio::test]
+async fn questions_to_the_permission_system_are_measured_and_taken_away_from_a_spicedb() {
+    let few = ["check", "--workspaces", "3", "--accounts", "2", "--questions", "5", "--clients", "2", "--warm-up", "1"];
+    let embedded = ["embedded_per_second", "embedded_p50_ms", "embedded_p99_ms"];
+    let report = measured(&few, &embedded).await;
+    assert!(report["spicedb_p50_ms"].is_null(), "{report:#}");
+
+    let spicedb = SpiceDb::in_memory(&["of-the-bench"]);
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "of-the-bench").unwrap();
+    let beside = [&few[..], &["--spicedb", &spicedb.endpoint, "--spicedb-key-file", key.to_str().unwrap()]].concat();
+    let both = [
+        "spicedb_per_second",
+        "spicedb_p50_ms",
+        "spicedb_p99_ms",
+        "spicedb_now_per_second",
+        "spicedb_now_p50_ms",
+        "spicedb_p50_over_embedded",
+    ];
+    let client = Settings::new(&spicedb.endpoint, Key::Given("of-the-bench".to_owned()), Arc::new(|| 0.5));
+    let client = providers::permissions::spicedb::SpiceDb::new(client).await.unwrap();
+    client.write_schema().await.unwrap();
+    let left_behind = Relationship::new(Object::new("account", "bench-1"), "platform", Object::platform());
+    client.write(&[Update::Touch(left_behind)], &[], &Cause::Hand("test")).await.unwrap();
+    Server::new().await.measured(&beside, &[&embedded[..], &both].concat()).await;
+    for kind in ["account", "workspace"] {
+        assert_eq!(client.page(kind, None, 10).await.unwrap().relationships, [], "nothing is left, of an earlier measurement either");
+    }
+    let somebodys = Relationship::new(Object::new("account", "somebodys"), "platform", Object::platform());
+    client.write(&[Update::Touch(somebodys.clone())], &[], &Cause::Hand("test")).await.unwrap();
+    let refused = ended(berth(&beside)).await;
+    let err = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && err.contains("holds accounts"), "{err}");
+    assert_eq!(client.page("account", None, 10).await.unwrap().relationships, [somebodys], "it is as it was");
 }
 
 #[tokio::test]

@@ -97,7 +97,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Something was away, or did not say what became of a write: the same may be done another time.
     #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Unavailable(_) | StoreError::Unknown(_))
+                | Self::Permissions(PermissionsError::Unavailable(_) | PermissionsError::Unknown(_))
+        )
+    }
+
     pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![Invalid::new(pointer, detail)])
     }

@@ -7,6 +7,7 @@ pub mod api_tokens;
 pub mod audit;
 pub mod berth;
 pub mod change;
+pub mod drift;
 pub mod error;
 pub mod exports;
 pub mod housekeeping;

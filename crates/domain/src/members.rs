@@ -169,6 +169,21 @@ pub async fn assign(berth: &Berth, on: ScopeRef, principal: Principal, role: Rol
     carry_out(berth, on, done(berth, change).await?, None).await?.0.ok_or(NOT_MEMBER)
 }
 
+/// Tells the permission system once more which role the principal has, or that it has none: as a change of its own, so that neither
+/// an earlier nor a later one is undone by it. False: it is still to be told of an earlier change, or knows nothing of the scope.
+/// What is not delivered at once stays in the outbox.
+///
+/// # Errors
+/// An outage.
+pub(crate) async fn tell_again(berth: &Berth, on: ScopeRef, principal: Principal, audit: Draft) -> Result<bool, Error> {
+    let id = berth.ids.within(on.account_id);
+    let change = NewMembershipChange { id, on, principal, change: RoleChange::Tell, audit, replay: None };
+    match done(berth, change).await? {
+        ChangeAnswer::Made(changed) => deliver(berth, &changed.undelivered, None).await.map(|()| true),
+        _ => Ok(false),
+    }
+}
+
 const NOT_MEMBER: Error = Error::NotFound { what: "member" };
 
 async fn done(berth: &Berth, change: NewMembershipChange) -> Result<ChangeAnswer, Error> {

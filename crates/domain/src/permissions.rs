@@ -104,6 +104,8 @@ pub enum Cause {
     Step { run: RunId, step: String, attempt: u32 },
     /// A change of a member's role.
     MembershipChange(Uuid),
+    /// Of drift; its own seal bears this id.
+    Repair(Uuid),
     /// The first start, a repair, a test: what it is called.
     Hand(&'static str),
 }
@@ -181,6 +183,22 @@ pub trait Permissions: Send + Sync + 'static {
     async fn ready(&self) -> Result<(), PermissionsError>;
 }
 
+/// A stretch of all relationships of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationshipPage {
+    pub relationships: Vec<Relationship>,
+    /// Where the next one begins; `None`: this was the last.
+    pub next: Option<String>,
+}
+
+/// The permission system, read from one end to the other: for comparing it with what the database means.
+#[async_trait]
+pub trait RelationshipPages: Send + Sync + 'static {
+    /// At most `limit` relationships whose resource is of `kind`, each once over all pages. The state that a later page is of may
+    /// be as old as the first page: what was found is to be looked at again before anything is made of it.
+    async fn page(&self, kind: &str, after: Option<&str>, limit: u32) -> Result<RelationshipPage, PermissionsError>;
+}
+
 /// Where the embedded evaluator keeps its tuples: one consistent state with a revision that each write raises.
 #[async_trait]
 pub trait Tuples: Send + Sync + 'static {
@@ -193,6 +211,9 @@ pub trait Tuples: Send + Sync + 'static {
     async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError>;
 
     async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError>;
+
+    /// At most `limit` whose resource is of `kind`, in the order of resource, relation and subject, after that one.
+    async fn page(&self, kind: &str, after: Option<&Relationship>, limit: u32) -> Result<Vec<Relationship>, PermissionsError>;
 
     /// Preconditions and updates in one transaction; returns the new revision.
     async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError>;

@@ -17,6 +17,7 @@ mod gates;
 mod heads;
 mod idempotency;
 mod identities;
+mod intents;
 mod membership_changes;
 mod memberships;
 mod pauses;
@@ -89,6 +90,8 @@ pub fn statements() -> Vec<&'static db::Statement> {
         heads::STATEMENTS,
         idempotency::STATEMENTS,
         identities::STATEMENTS,
+        intents::STATEMENTS,
+        intents::homes::STATEMENTS,
         membership_changes::STATEMENTS,
         memberships::STATEMENTS,
         pauses::STATEMENTS,

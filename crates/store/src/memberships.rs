@@ -139,12 +139,17 @@ async fn decide(tx: &mut Tx, new: &NewMembershipChange) -> Result<ChangeAnswer, 
         (RoleChange::Change(_), None) => return Ok(ChangeAnswer::NotMember),
         (RoleChange::Add(role) | RoleChange::Change(role) | RoleChange::Set(role), _) => Some(role),
         (RoleChange::Remove, _) => None,
+        (RoleChange::Tell, before) => before,
     };
-    if before == after {
+    let tells = new.change == RoleChange::Tell;
+    if tells && !membership_changes::undelivered(tx, on, principal).await?.is_empty() {
+        return unchanged(tx, new, found).await;
+    }
+    if before == after && !tells {
         return unchanged(tx, new, found).await;
     }
     let reduces = Role::is_reduced(before, after);
-    if !reduces {
+    if !reduces && !tells {
         let freezes = if on.scope == Scope::Workspace { gates::pass(tx, on.id).await? } else { Vec::new() };
         if !freezes.is_empty() {
             return Ok(ChangeAnswer::Frozen(freezes));
@@ -153,7 +158,7 @@ async fn decide(tx: &mut Tx, new: &NewMembershipChange) -> Result<ChangeAnswer, 
             return not_active();
         }
     }
-    if before == Some(Role::Owner) {
+    if before == Some(Role::Owner) && !tells {
         let others: i64 = keyed(tx, &OTHER_OWNERS, on, principal).fetch_one().await?.get("owners")?;
         if others == 0 {
             return Ok(ChangeAnswer::LastOwner);
@@ -214,7 +219,7 @@ impl Store {
         if let Some(replay) = &new.replay {
             let role = match new.change {
                 RoleChange::Add(role) | RoleChange::Change(role) | RoleChange::Set(role) => role,
-                RoleChange::Remove => return Err(Error::broken("a removal has no key")),
+                RoleChange::Remove | RoleChange::Tell => return Err(Error::broken("only what gives a role has a key")),
             };
             // The key is taken before its answer is known, and reworded when it is.
             let provisional = replay.keep(Member { principal: new.principal, role, created_at: tx.now().await?, pending: true });

@@ -37,6 +37,11 @@ crate::statements! {
            and ((subject_type = $4 and subject_id = $5) or $4 is null)
          order by resource_type, resource_id, relation, subject_type, subject_id limit $6",
     );
+    PAGE = shared(
+        "select resource_type, resource_id, relation, subject_type, subject_id from relationships
+         where resource_type = $1 and (resource_id, relation, subject_type, subject_id) > ($2, $3, $4, $5)
+         order by resource_id, relation, subject_type, subject_id limit $6",
+    );
     INSERT = split(
         "insert into relationships (resource_type, resource_id, relation, subject_type, subject_id)
          select k.rt, k.ri, k.r, k.st, k.si from jsonb_to_recordset($1) as k(rt text, ri text, r text, st text, si text)
@@ -174,6 +179,15 @@ impl Tuples for Store {
             matching(&mut tx, filter, i64::MAX).await
         };
         read.await.map_err(failed)
+    }
+
+    async fn page(&self, kind: &str, after: Option<&Relationship>, limit: u32) -> Result<Vec<Relationship>, PermissionsError> {
+        // No id is empty: the first page comes after that.
+        let (resource, relation, subject_kind, subject) = after
+            .map_or(("", "", "", ""), |r| (r.resource.id.as_str(), r.relation.as_str(), r.subject.kind.as_str(), r.subject.id.as_str()));
+        let query = self.db.ask(&PAGE).bind(kind).bind(resource).bind(relation).bind(subject_kind).bind(subject).bind(i64::from(limit));
+        let rows = query.fetch_all().await.map_err(failed)?;
+        rows.iter().map(relationship).collect::<Result<_, _>>().map_err(failed)
     }
 
     async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {

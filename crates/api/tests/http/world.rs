@@ -13,7 +13,7 @@ use axum::extract::ConnectInfo;
 use domain::audit::{Draft, Entry};
 use domain::berth::{DefaultWorkspace, Region, Settings};
 use domain::model::{Role, Scope, ScopeRef};
-use domain::permissions::{Cause, Object, Permissions, Relationship, Update};
+use domain::permissions::{Cause, Object, Relationship, RelationshipPages, Update};
 use domain::{Berth, Change, Principal, PrincipalKind};
 use http::Request;
 use saga::worker::{Options, Worker};
@@ -44,8 +44,9 @@ pub struct World {
     pub draining: CancellationToken,
     stop: CancellationToken,
     pub test: TestDb,
-    /// What answers late, where that was wished for; and where it keeps what it knows.
+    /// What answers late, where that was wished for, and where it keeps what it knows; then what the permission system holds.
     pub lagging: Option<(Arc<Lagging>, TestDb)>,
+    pub held: Arc<dyn RelationshipPages>,
 }
 
 impl Drop for World {
@@ -66,6 +67,8 @@ pub struct Wish {
     pub exports: usize,
     /// Whether the permission system's quickest answers are old.
     pub lagging: bool,
+    /// The endpoint and key of a SpiceDB, instead of the embedded permission system.
+    pub spicedb: Option<(String, String)>,
     /// Who is trusted besides the world's own issuer.
     pub issuers: Vec<OutsideIssuer>,
     pub rates: PerMinute,
@@ -82,6 +85,7 @@ impl Default for Wish {
             mint_creates: true,
             exports: 2,
             lagging: false,
+            spicedb: None,
             issuers: Vec::new(),
             rates: PerMinute::default(),
         }
@@ -96,7 +100,7 @@ impl World {
     pub async fn with(wish: Wish) -> Self {
         let db = TestDb::new(Backend::Sqlite).await;
         let store = Arc::new(db.store());
-        let mut permissions: Arc<dyn Permissions> = Arc::new(providers::permissions::Embedded::new(store.clone()));
+        let (mut permissions, held) = crate::system::open(&store, wish.spicedb).await;
         let lagging = if wish.lagging { Some(crate::stale::lagging(&mut permissions).await) } else { None };
         let platform = Arc::new(Platform::open());
         let steps = domain::steps::all(&domain::steps::Outside {
@@ -157,20 +161,8 @@ impl World {
         state.limits = wish.limits;
         state.rates = Rates::new(wish.rates, berth.clone(), clock.clone());
         let (draining, denials) = (state.draining.clone(), state.denials.clone());
-        Self {
-            router: api::router(state),
-            berth,
-            issuer,
-            key: key.pkcs8().to_vec(),
-            now,
-            clock,
-            denials,
-            platform,
-            draining,
-            stop,
-            test: db,
-            lagging,
-        }
+        let key = key.pkcs8().to_vec();
+        Self { router: api::router(state), berth, issuer, key, now, clock, denials, platform, draining, stop, test: db, lagging, held }
     }
 
     /// Moves the database's time.

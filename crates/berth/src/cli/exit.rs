@@ -27,7 +27,7 @@ const TABLE: &[(Exit, &str)] = &[
     (Exit::Conflict, "the state does not allow it: frozen, taken, ambiguous, changed meanwhile, or another run is at work"),
     (Exit::Unavailable, "Berth, or a part of it, cannot be reached; try again"),
     (Exit::RunFailed, "a watched run failed, was cancelled or abandoned, or did not end in the time given"),
-    (Exit::Unverified, "a check failed: an export is not what its receipt says, or an audit chain is broken"),
+    (Exit::Unverified, "a check failed: an export is not what its receipt says, an audit chain is broken, or permissions have drifted"),
     (Exit::Interrupted, "interrupted: Ctrl-C, SIGTERM, or the terminal was closed"),
 ];
 

@@ -131,6 +131,12 @@ section! {
         key_file: Option<PathBuf> = None,
         /// A file of certificates in PEM that SpiceDB's is checked against, instead of the system's.
         ca_file: Option<PathBuf> = None,
+        /// How often a process with a worker compares what the permission system holds with what the database means; `0s`: never. What
+        /// differs is counted (`berth_permissions_drift`) and logged.
+        compare_every: Period = Period::days(1),
+        /// Whether that comparison also brings the permission system to what the database means. What the database knows nothing of is
+        /// only ever taken away by `berth permissions repair --remove-unknown`.
+        repair: bool = false,
     }
 }
 

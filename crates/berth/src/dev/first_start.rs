@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
+use domain::audit::Draft;
+use domain::ids::PLATFORM;
 use domain::model::{Account, AccountStatus, StoredPrincipal};
 use domain::permissions::{Cause, Object, Relationship, Update};
-use domain::ports::Page;
+use domain::ports::{ActionFilter, AuditFilter, AuditOf, AuditPage, Page};
 use domain::{Berth, Caller, PrincipalKind};
+use serde_json::json;
 
 use crate::failure::Failure;
 
@@ -30,6 +33,19 @@ pub struct Tenant {
 /// The database is away, or the account's run fails.
 pub async fn ensure(berth: &Berth) -> Result<Tenant, Failure> {
     let user = berth.principals.ensure(PrincipalKind::User, USER, None, berth.ids.free()).await.map_err(failed)?;
+    let of_user = AuditFilter {
+        action: Some(ActionFilter::Exactly("platform.grant".to_owned())),
+        target: Some(user.principal.id),
+        ..AuditFilter::default()
+    };
+    let one = AuditPage { above: None, below: None, oldest_first: true, limit: 1 };
+    if berth.audit.list(AuditOf::Account(PLATFORM), &of_user, one).await.map_err(failed)?.is_empty() {
+        // Who has a role on the platform is known from there.
+        let draft = Draft::by_berth(&*berth.ids, PLATFORM, None, "platform.grant")
+            .target(user.principal.kind.as_str(), user.principal.id)
+            .after(json!({ "role": "operator" }));
+        berth.audit.append(draft).await.map_err(failed)?;
+    }
     let operator = Relationship::new(Object::platform(), "operator", user.principal.into());
     berth.permissions.write(&[Update::Touch(operator)], &[], &Cause::Hand("first start")).await.map_err(failed)?;
 

@@ -29,6 +29,7 @@ const EDGES: &[(&str, &str, &str)] = &[
 /// The same for tests only.
 const TEST_EDGES: &[(&str, &str, &str)] = &[
     ("api", "providers", "the routes are tested over the embedded permissions"),
+    ("api", "store", "drift is made by hand, in rows that no use case changes"),
     ("api", "testkit", "a manual clock and scripted ports"),
     ("berth", "testkit", "drives the real process"),
     ("providers", "testkit", "a real SpiceDB to be held against"),

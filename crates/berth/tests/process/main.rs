@@ -6,6 +6,7 @@
 mod bad_starts;
 mod compensation;
 mod database_away;
+mod drift;
 mod export;
 mod first_start;
 mod hostile;

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::server::{PATIENCE, Server, text};
 
-fn settings(spicedb: &SpiceDb) -> [(&str, &str); 3] {
+pub fn settings(spicedb: &SpiceDb) -> [(&str, &str); 3] {
     [
         ("BERTH_PERMISSIONS__KIND", "spicedb"),
         ("BERTH_PERMISSIONS__ENDPOINT", spicedb.endpoint.as_str()),
@@ -16,7 +16,7 @@ fn settings(spicedb: &SpiceDb) -> [(&str, &str); 3] {
     ]
 }
 
-const KEYS: &[&str] = &["a-key-that-nobody-may-see"];
+pub const KEYS: &[&str] = &["a-key-that-nobody-may-see"];
 
 async fn berth(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));

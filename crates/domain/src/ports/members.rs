@@ -21,6 +21,8 @@ pub enum RoleChange {
     /// Whether there is one or not.
     Set(Role),
     Remove,
+    /// Whatever it is: the permission system is to be told once more. Unchanged while it is still to be told of an earlier change.
+    Tell,
 }
 
 /// A change of one principal's role on one account or workspace.

@@ -103,7 +103,7 @@ fn undelivered(n: u128, on: ScopeRef, principal: Principal, role: Option<Role>) 
 fn made(new: &NewMembershipChange) -> ChangeAnswer {
     let role = match new.change {
         RoleChange::Add(role) | RoleChange::Change(role) | RoleChange::Set(role) => Some(role),
-        RoleChange::Remove => None,
+        RoleChange::Remove | RoleChange::Tell => None,
     };
     let member = role.map(|role| Member { principal: new.principal, role, created_at: Time::from_micros(0), pending: true });
     ChangeAnswer::Made(Changed { member, undelivered: vec![undelivered(1, new.on, new.principal, role)] })

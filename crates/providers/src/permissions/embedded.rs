@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::permissions::{
-    Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Tuples, Update,
+    Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, RelationshipPage,
+    RelationshipPages, Tuples, Update,
 };
 
 use crate::permissions::schema::{BERTH, Schema};
@@ -111,5 +112,20 @@ impl Permissions for Embedded {
 
     async fn ready(&self) -> Result<(), PermissionsError> {
         self.tuples.revision().await.map(drop)
+    }
+}
+
+#[async_trait]
+impl RelationshipPages for Embedded {
+    async fn page(&self, kind: &str, after: Option<&str>, limit: u32) -> Result<RelationshipPage, PermissionsError> {
+        validate::kind(self.schema, kind)?;
+        let after: Option<Relationship> = after
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|e| PermissionsError::Invalid(format!("a page cannot begin there: {e}")))?;
+        let relationships = self.tuples.page(kind, after.as_ref(), limit).await?;
+        let is_full = u32::try_from(relationships.len()).is_ok_and(|n| n == limit);
+        let next = relationships.last().filter(|_| is_full).map(|last| serde_json::json!(last).to_string());
+        Ok(RelationshipPage { relationships, next })
     }
 }

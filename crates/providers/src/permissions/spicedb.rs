@@ -8,6 +8,7 @@ mod call;
 mod connection;
 mod fault;
 mod key;
+mod pages;
 mod schema;
 #[cfg(test)]
 mod tests;

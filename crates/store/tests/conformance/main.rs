@@ -19,6 +19,7 @@ mod gates;
 mod given_up;
 mod idempotency;
 mod identities;
+mod intents;
 mod logins;
 mod member_races;
 mod members;

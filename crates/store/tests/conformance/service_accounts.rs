@@ -5,7 +5,8 @@ use std::time::Duration;
 use domain::audit::Draft;
 use domain::ids::within;
 use domain::ports::{
-    AddClientSecret, AuditLog as _, CreateServiceAccount, NewClientSecret, NewServiceAccount, Page, ServiceAccounts, Written,
+    AddClientSecret, AuditLog as _, CreateServiceAccount, NewClientSecret, NewServiceAccount, Page, Principals as _, ServiceAccounts,
+    Written,
 };
 use domain::secrets::{Hash, Kind, make};
 use domain::{Principal, PrincipalKind};
@@ -38,6 +39,13 @@ async fn program(world: &World, account: Uuid) -> Uuid {
         Written::Done(CreateServiceAccount::Created(made)) => made.id,
         other => panic!("{other:?}"),
     }
+}
+
+/// As the use case makes it, which begins with its principal.
+pub async fn program_with_principal(world: &World, account: Uuid) -> Uuid {
+    let id = program(world, account).await;
+    world.store.ensure(PrincipalKind::ServiceAccount, &format!("deploy@{account}"), Some(account), id).await.unwrap();
+    id
 }
 
 async fn add(world: &World, account: Uuid, of: Uuid, expires_at: Option<Time>) -> (Uuid, Hash, AddClientSecret) {

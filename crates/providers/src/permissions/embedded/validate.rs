@@ -16,7 +16,7 @@ fn invalid<T>(message: String) -> Result<T, PermissionsError> {
     Err(PermissionsError::Invalid(message))
 }
 
-fn kind(schema: Schema, name: &str) -> Result<&'static Type, PermissionsError> {
+pub(super) fn kind(schema: Schema, name: &str) -> Result<&'static Type, PermissionsError> {
     schema.find(name).map_or_else(|| invalid(format!("there is no type `{name}`")), Ok)
 }
 

@@ -137,6 +137,7 @@ pub(super) fn metadata(cause: &Cause) -> prost_types::Struct {
             fields.insert("attempt".to_owned(), prost_types::Value { kind: Some(Kind::NumberValue(f64::from(*attempt))) });
         }
         Cause::MembershipChange(change) => drop(fields.insert("membership_change".to_owned(), text(change.to_string()))),
+        Cause::Repair(repair) => drop(fields.insert("repair".to_owned(), text(repair.to_string()))),
         Cause::Hand(what) => drop(fields.insert("cause".to_owned(), text((*what).to_owned()))),
     }
     prost_types::Struct { fields }

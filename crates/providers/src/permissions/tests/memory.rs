@@ -66,6 +66,11 @@ impl Tuples for Memory {
         Ok(self.query().into_iter().filter(|r| matches(filter, r)).collect())
     }
 
+    async fn page(&self, kind: &str, after: Option<&Relationship>, limit: u32) -> Result<Vec<Relationship>, PermissionsError> {
+        let of_kind = self.query().into_iter().filter(|r| r.resource.kind == kind && after.is_none_or(|after| r > after));
+        Ok(of_kind.take(limit as usize).collect())
+    }
+
     async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {
         let tuples = self.state.lock().unwrap().1.clone();
         for (index, precondition) in preconditions.iter().enumerate() {

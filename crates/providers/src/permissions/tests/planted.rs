@@ -130,6 +130,10 @@ impl Tuples for Flawed {
         self.inner.matching(&Filter { subject, ..filter.clone() }).await
     }
 
+    async fn page(&self, kind: &str, after: Option<&Relationship>, limit: u32) -> Result<Vec<Relationship>, PermissionsError> {
+        self.inner.page(kind, after, limit).await
+    }
+
     async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {
         let mut updates = updates.to_vec();
         match self.flaw {
