@@ -16,12 +16,10 @@ async fn take(world: &World, claim: Claim) -> Result<Vec<RunId>, StoreError> {
     Ok(Runs::<Change>::claim(&world.store, &claim).await?.runs.iter().map(|run| run.facts.run).collect())
 }
 
+/// Handed in at once, so that they are queued together, however slow the machine is.
 async fn runs_of(world: &World, account: Uuid, many: usize) -> Vec<RunId> {
-    let mut runs = Vec::new();
-    for n in 0..many {
-        runs.push(world.workspace(account, &format!("w-{n}")).await.1);
-    }
-    runs
+    let ask = async |n: usize| world.workspace(account, &format!("w-{n}")).await.1;
+    futures::future::join_all((0..many).map(ask)).await
 }
 
 #[rstest]
@@ -29,15 +27,15 @@ async fn runs_of(world: &World, account: Uuid, many: usize) -> Vec<RunId> {
 async fn who_comes_later_does_not_wait_for_all_that_another_account_has_queued(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
     let (busy, late) = (world.account(1000).await, world.account(9).await);
-    // Each takes a turn of 10 ms: the last of these is far in the future.
-    runs_of(&world, busy, 300).await;
+    // Each takes a turn of 10 ms: the last of these is ten seconds in the future.
+    runs_of(&world, busy, 1000).await;
     let wanted = runs_of(&world, late, 1).await[0];
     let worker = world.worker().await;
-    let first = take(&world, Claim { limit: 200, sought: Sought::New, ..claim(worker) }).await.unwrap();
+    let first = take(&world, Claim { limit: 900, sought: Sought::New, ..claim(worker) }).await.unwrap();
     assert!(first.contains(&wanted), "its turn comes before those that were queued for later");
     // Nobody else is there: what is queued for later is taken at once.
-    let rest = take(&world, Claim { limit: 200, sought: Sought::New, ..claim(worker) }).await.unwrap();
-    assert_eq!((first.len(), rest.len()), (200, 101));
+    let rest = take(&world, Claim { limit: 900, sought: Sought::New, ..claim(worker) }).await.unwrap();
+    assert_eq!((first.len(), rest.len()), (900, 101));
 }
 
 #[rstest]
