@@ -100,9 +100,12 @@ pub async fn issue(
         (Some(_), _) => {
             return Err(Problem::invalid_request(vec![Invalid::new("", "holds credentials, and so does the Authorization header")]));
         }
+        // No credentials are wrong ones, says OAuth 2.0.
         (None, _) => {
-            let missing = "is missing; give `client_id` and `client_secret`, or send them as HTTP Basic";
-            return Err(Problem::invalid_request(vec![Invalid::new("", missing)]));
+            return Err(challenge(Problem::new(
+                Code::InvalidClient,
+                "Give `client_id` and `client_secret`, both of them, or send them as HTTP Basic.",
+            )));
         }
     };
     let issuer = state.issuer.as_ref().ok_or_else(|| Problem::of(Code::Unavailable).retry_after(600))?;
@@ -135,7 +138,11 @@ pub async fn issue(
 }
 
 fn refused() -> Problem {
-    Problem::of(Code::InvalidClient).header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"berth\""))
+    challenge(Problem::of(Code::InvalidClient))
+}
+
+fn challenge(problem: Problem) -> Problem {
+    problem.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"berth\""))
 }
 
 /// The credentials of an `Authorization: Basic` header, if there is one; what is no id is nobody's. Of another scheme are no credentials for

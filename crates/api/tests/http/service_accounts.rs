@@ -168,10 +168,14 @@ async fn what_is_nobodys_credential_is_refused_without_a_word_in_anybodys_log() 
         assert!(secret.is_empty() || !refused.text().contains(secret), "a secret never comes back");
     }
     assert_eq!(stage.world.chain(stage.account).await.len(), before);
+    for body in [json!({"grant_type": "client_credentials", "client_id": program}), json!({"grant_type": "client_credentials"})] {
+        let refused = stage.world.send(Call::post("/v1/tokens", &body).user(&stage.ada)).await;
+        assert_eq!(refused.code(), (401, "invalid_client"), "no credentials are wrong ones, and those for other requests are none: {body}");
+        assert!(refused.text().contains("HTTP Basic"), "{}", refused.text());
+    }
     for body in [
         json!({"client_id": program, "client_secret": secret}),
         json!({"grant_type": "password", "client_id": program, "client_secret": secret}),
-        json!({"grant_type": "client_credentials", "client_id": program}),
         json!({"grant_type": "client_credentials", "client_id": "deploy", "client_secret": secret}),
         json!({"grant_type": "client_credentials", "client_id": program, "client_secret": secret, "scope": "all"}),
     ] {
