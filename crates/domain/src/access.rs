@@ -209,6 +209,18 @@ impl Ground {
         }
     }
 
+    /// As [`Ground::require_action`]; answers all that the caller may do, for who tells of that afterwards.
+    ///
+    /// # Errors
+    /// As [`Ground::require_action`].
+    pub async fn rights_to_act(&self, berth: &Berth, caller: &Caller) -> Result<Rights, Error> {
+        match self.rights(berth, caller, Freshness::Full).await? {
+            rights @ Rights { act: true, .. } => Ok(rights),
+            Rights { see: true, .. } => Err(self.act.forbidden()),
+            Rights { see: false, .. } => Err(self.not_found()),
+        }
+    }
+
     pub async fn rights(&self, berth: &Berth, caller: &Caller, freshness: Freshness) -> Result<Rights, Error> {
         let operate = Right::on_platform("administer");
         let questions = [(&self.see, true), (&self.act, true), (&operate, false)];

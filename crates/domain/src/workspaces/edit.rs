@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::read::{View, find, view};
+use super::read::{View, find, view_with};
 use crate::access::Ground;
 use crate::audit::Draft;
 use crate::labels::{self, LabelsPatch};
@@ -84,12 +84,12 @@ impl Edit {
 pub async fn edit(berth: &Berth, caller: &Caller, id: Uuid, request: Request, if_match: Option<IfMatch>) -> Result<View, Error> {
     let workspace = find(berth, id).await?;
     let ground = Ground::workspace(berth, &workspace).await?;
-    ground.require_action(berth, caller).await?;
+    let rights = ground.rights_to_act(berth, caller).await?;
     let edit = Edit::parse(request)?;
     let audit =
         Draft::of(caller, &*berth.ids, workspace.account_id, Some(id), "workspace.update").target("workspace", id).outcome("succeeded");
     match berth.edits.edit(EditWorkspace { workspace_id: id, edit, if_match, audit }).await? {
-        EditAnswer::Done(workspace) => view(berth, caller, *workspace).await,
+        EditAnswer::Done(workspace) => view_with(berth, *workspace, rights).await,
         EditAnswer::Gone => Err(ground.not_found()),
         EditAnswer::OtherRevision { revision } => Err(Error::PreconditionFailed { revision }),
         EditAnswer::Frozen(freezes) => Err(Error::Frozen { freezes }),

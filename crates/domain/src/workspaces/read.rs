@@ -42,6 +42,14 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
     let ground = Ground::workspace(berth, &workspace).await?;
     let rights = ground.rights(berth, caller, Freshness::Row).await?;
     ground.require_seen(rights)?;
+    view_with(berth, workspace, rights).await
+}
+
+/// A workspace as it was just read, for who has these rights on it.
+///
+/// # Errors
+/// An outage.
+pub(super) async fn view_with(berth: &Berth, workspace: Workspace, rights: Rights) -> Result<View, Error> {
     // What an ended run takes is told from its row.
     let run = berth.runs.glance(workspace.run_id).await?;
     let mut allowed_actions = vec!["read", "audit"];
