@@ -5,15 +5,17 @@ pub mod restore;
 pub mod revoke;
 
 use axum::response::Response;
+use domain::berth::{Replay, Reply};
 use domain::ports::{self, Answer};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::idempotency::respond;
+use crate::body::JsonBody;
+use crate::idempotency::{Idempotent, respond};
+use crate::problem::Problem;
 use crate::timestamp::Timestamp;
-use domain::berth::Reply;
 
 /// Why a user is shut out, or let in again.
 #[derive(ToSchema)]
@@ -47,6 +49,15 @@ impl From<&ports::Admission> for Admission {
     fn from(stored: &ports::Admission) -> Self {
         Self { id: stored.user, revoked_at: stored.revoked_at.map(Timestamp), tokens_not_before: stored.tokens_not_before.map(Timestamp) }
     }
+}
+
+/// What `revoke` and `restore` are asked with: the comment, and what a repeated request is told.
+fn ordered(idempotent: Idempotent, body: JsonBody) -> Result<(Option<String>, Option<Replay<ports::Admission>>), Problem> {
+    let raw = body.raw.clone();
+    let mut fields = body.fields();
+    let comment = fields.text("comment");
+    fields.finish()?;
+    Ok((comment, idempotent.replay(&raw, answer)))
 }
 
 fn answer(admission: &ports::Admission) -> Answer {

@@ -102,7 +102,7 @@ pub fn token(config: &Config, environment: &Environment, wanted: &Wanted) -> Res
                 tracing::info!(name = wanted.name, "a user of this name was not known; one is made");
             }
         }
-        let keyring = Keyring { store: store.clone(), file, accept_for: config.issuer.accept_for.0 };
+        let keyring = Keyring::new(config, &store, file);
         let issuer = keyring.open(&berth, &config.issuer.name, false).await?;
         let token = grant::token(&berth, &issuer, wanted).await;
         store.db().close().await;

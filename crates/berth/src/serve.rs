@@ -60,7 +60,7 @@ async fn run_here(config: &Config, roles: Roles) -> Result<(), Failure> {
 
     let mut does = Vec::new();
     if let (Some(file), Some(listener)) = (key_file, listener) {
-        let keyring = Keyring { store: store.clone(), file, accept_for: config.issuer.accept_for.0 };
+        let keyring = Keyring::new(config, &store, file);
         let issuer = keyring.open(&berth, &config.issuer.name, false).await?;
         does.push(format!("serves on {}", url(&listener)?));
         process.serve(config, &berth, issuer.clone(), issuer, listener)?;

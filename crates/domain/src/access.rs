@@ -287,6 +287,15 @@ pub(crate) async fn ask(berth: &Berth, caller: &Caller, consistency: &Consistenc
     Ok(each.iter().map(|of_right| of_right.iter().all(|answer| *answer)).collect())
 }
 
+/// For what is about no account: the caller operates the platform.
+///
+/// # Errors
+/// `Forbidden` on the platform, or an outage.
+pub(crate) async fn require_operator(berth: &Berth, caller: &Caller) -> Result<(), Error> {
+    let operate = Right::on_platform("administer");
+    if ask(berth, caller, &Consistency::FullyConsistent, &[&operate]).await?[0] { Ok(()) } else { Err(operate.forbidden()) }
+}
+
 /// As [`ask`], one answer per right and principal of the caller's.
 pub(crate) async fn ask_each(
     berth: &Berth,

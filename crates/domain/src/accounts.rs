@@ -6,7 +6,7 @@ use saga::ports::OnFailure;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::access::{Freshness, Ground, Right, ask, ask_each, lacking};
+use crate::access::{Freshness, Ground, Right, ask, ask_each, lacking, require_operator};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
@@ -34,9 +34,8 @@ pub struct Accepted {
 /// [`Error::Invalid`], `Forbidden` on the platform, a reused key, an outage.
 pub async fn create(berth: &Berth, caller: &Caller, name: String, replay: Option<Replay<Accepted>>) -> Result<Reply<Accepted>, Error> {
     let name = Name::parse("/name", &name).map_err(Error::Invalid)?;
-    let operate = Right::on_platform("administer");
-    if !berth.settings.self_serve_accounts && !ask(berth, caller, &Consistency::FullyConsistent, &[&operate]).await?[0] {
-        return Err(operate.forbidden());
+    if !berth.settings.self_serve_accounts {
+        require_operator(berth, caller).await?;
     }
     let account = berth.ids.account();
     let accepted = Accepted { account_id: account, run_id: RunId(berth.ids.within(account)) };

@@ -3,12 +3,11 @@
 use saga::StoreError;
 use uuid::Uuid;
 
-use crate::access::{Right, ask};
+use crate::access::require_operator;
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
 use crate::names::{Name, parse_comment};
-use crate::permissions::Consistency;
 use crate::ports::{Admission, ChangeAdmission, LinkIdentity, OutsideIdentity};
 use crate::{Berth, Caller, Error, Invalid, Principal, PrincipalKind};
 
@@ -54,7 +53,7 @@ async fn change(
     comment: Option<&str>,
     replay: Option<Replay<Admission>>,
 ) -> Result<Reply<Admission>, Error> {
-    operator(berth, caller).await?;
+    require_operator(berth, caller).await?;
     let comment = comment.map(|text| parse_comment("/comment", text)).transpose().map_err(Error::Invalid)?;
     let known = berth.principals.get(Principal { kind: PrincipalKind::User, id: user }).await?;
     if known.is_none() {
@@ -87,7 +86,7 @@ pub async fn register(
     identity: OutsideIdentity,
     replay: Option<Replay<Registered>>,
 ) -> Result<Reply<Registered>, Error> {
-    operator(berth, caller).await?;
+    require_operator(berth, caller).await?;
     let (name, wrong) = match Name::parse("/name", name) {
         Ok(name) => (Some(name), Vec::new()),
         Err(wrong) => (None, wrong),
@@ -139,11 +138,6 @@ pub async fn admit(berth: &Berth, identity: OutsideIdentity, name: Option<&str>)
         Reply::Fresh(id) => Ok(Principal { kind: PrincipalKind::User, id }),
         Reply::Replayed(_) => Err(Error::Store(StoreError::Broken("an answer to a request without a key".to_owned()))),
     }
-}
-
-async fn operator(berth: &Berth, caller: &Caller) -> Result<(), Error> {
-    let right = Right::on_platform("administer");
-    if ask(berth, caller, &Consistency::FullyConsistent, &[&right]).await?[0] { Ok(()) } else { Err(right.forbidden()) }
 }
 
 /// What a user is called who has no other name. An issuer's URL has no `#`.

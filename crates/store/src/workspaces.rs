@@ -78,7 +78,9 @@ async fn create(tx: &mut Tx, new: &NewWorkspace) -> Result<CreateWorkspace, Erro
     let Some(mut head) = heads::lock(tx, new.account_id).await? else { return Ok(CreateWorkspace::AccountNotActive { status: None }) };
     let now = tx.now().await?;
     let answer = insert(tx, &mut head, new, now).await?;
-    heads::save(tx, &head).await?;
+    if matches!(answer, CreateWorkspace::Created { .. }) {
+        heads::save(tx, &head).await?;
+    }
     Ok(answer)
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::State as Extracted;
 use axum::response::Response;
 
-use super::{Admission, AdmissionRequest, answer, answered};
+use super::{Admission, AdmissionRequest, answered, ordered};
 use crate::State;
 use crate::body::JsonBody;
 use crate::caller::Authenticated;
@@ -35,10 +35,6 @@ pub async fn revoke(
     idempotent: Idempotent,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let raw = body.raw.clone();
-    let mut fields = body.fields();
-    let comment = fields.text("comment");
-    fields.finish()?;
-    let replay = idempotent.replay(&raw, answer);
+    let (comment, replay) = ordered(idempotent, body)?;
     Ok(answered(domain::users::revoke(&state.berth, &caller, id, comment.as_deref(), replay).await?))
 }

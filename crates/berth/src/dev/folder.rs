@@ -29,7 +29,7 @@ pub async fn open(config: &Config, folder: &DataFolder) -> Result<(House, Arc<Is
     let file = key_file(folder)?;
     let backends = house::backends::open(config, folder.path())?;
     let house = house::assemble(config, Parts { store, backends }).await?;
-    let keyring = Keyring { store: house.store.clone(), file, accept_for: config.issuer.accept_for.0 };
+    let keyring = Keyring::new(config, &house.store, file);
     let issuer = keyring.open(&house.berth, ISSUER_NAME, true).await?;
     Ok((house, issuer))
 }

@@ -14,6 +14,7 @@ use domain::signing_keys::{KeyStanding, standings};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
 use crate::data_folder::cannot;
 use crate::failure::Failure;
 use crate::ids::system_time;
@@ -75,6 +76,10 @@ impl KeyStore for Keyring {
 }
 
 impl Keyring {
+    pub fn new(config: &Config, store: &Store, file: KeyFile) -> Self {
+        Self { store: store.clone(), file, accept_for: config.issuer.accept_for.0 }
+    }
+
     /// Adds `key` as the newest one, if `after` still is that; it begins to sign after `signs_in`.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ pub fn run(config: &Config, environment: &Environment, command: &Command) -> Res
     let file = serve::key_file(config)?;
     let report = on_runtime(async {
         let House { berth, store, .. } = super::house(config).await?;
-        let keyring = Keyring { store: store.clone(), file, accept_for: config.issuer.accept_for.0 };
+        let keyring = Keyring::new(config, &store, file);
         let report = match command {
             Command::List => list(&keyring).await,
             Command::Rotate { at_once } => rotate(&keyring, &berth, if *at_once { Duration::ZERO } else { PUBLISHED_FOR }).await,

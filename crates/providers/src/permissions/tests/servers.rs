@@ -2,12 +2,13 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::permissions::Update::Touch;
 use domain::permissions::{Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
 use testkit::spicedb::{Certificate, SpiceDb as Server};
+use tokio::sync::watch;
 
 use super::notation::{asked, tuple};
 use super::{CAUSE, settings};
@@ -39,7 +40,7 @@ fn viewer(n: usize) -> Relationship {
 
 /// Writes viewers one after the other until told to stop; what was not taken for sure is tried again. Returns those that were
 /// acknowledged.
-async fn granting(spicedb: Arc<SpiceDb>, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicUsize>, unsure: Arc<AtomicUsize>) -> usize {
+async fn granting(spicedb: Arc<SpiceDb>, stop: Arc<AtomicBool>, acknowledged: watch::Sender<usize>, unsure: watch::Sender<usize>) -> usize {
     let not_sealed = Precondition::MustNotMatch(Filter {
         resource_kind: "workspace".to_owned(),
         resource_id: Some("w".to_owned()),
@@ -51,10 +52,10 @@ async fn granting(spicedb: Arc<SpiceDb>, stop: Arc<AtomicBool>, acknowledged: Ar
         match spicedb.write(&[Touch(viewer(n))], std::slice::from_ref(&not_sealed), &CAUSE).await {
             Ok(_) => {
                 n += 1;
-                acknowledged.store(n, Ordering::SeqCst);
+                acknowledged.send_replace(n);
             }
             Err(PermissionsError::Unknown(_) | PermissionsError::Unavailable(_)) => {
-                unsure.fetch_add(1, Ordering::SeqCst);
+                unsure.send_modify(|times| *times += 1);
                 tokio::task::yield_now().await;
             }
             Err(other) => panic!("an outage is told as {other:?}"),
@@ -63,13 +64,10 @@ async fn granting(spicedb: Arc<SpiceDb>, stop: Arc<AtomicBool>, acknowledged: Ar
     n
 }
 
-async fn reached(counter: &AtomicUsize, n: usize) {
-    let reached = async {
-        while counter.load(Ordering::SeqCst) < n {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(2), reached).await.expect("it goes on");
+async fn reached(counter: &watch::Sender<usize>, n: usize) {
+    let mut seen = counter.subscribe();
+    let reached = seen.wait_for(|at| *at >= n);
+    tokio::time::timeout(Duration::from_mins(2), reached).await.expect("it goes on").expect("it is counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,12 +79,12 @@ async fn killed_and_started_again_on_postgresql_it_keeps_what_it_acknowledged_an
     patient.write_schema().await.unwrap();
     let token = patient.write(&[Touch(tuple("workspace:w#owner@user:ann"))], &[], &CAUSE).await.unwrap();
 
-    let (stop, acknowledged, unsure) = (Arc::default(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (stop, acknowledged, unsure) = (Arc::default(), watch::Sender::new(0), watch::Sender::new(0));
     let writer = tokio::spawn(granting(spicedb.clone(), Arc::clone(&stop), acknowledged.clone(), unsure.clone()));
     for _ in 0..2 {
-        let before = acknowledged.load(Ordering::SeqCst);
+        let before = *acknowledged.borrow();
         reached(&acknowledged, before + 20).await;
-        let failed = unsure.load(Ordering::SeqCst);
+        let failed = *unsure.borrow();
         server.kill();
         reached(&unsure, failed + 1).await;
         for at in [Consistency::FullyConsistent, Consistency::MinimizeLatency, Consistency::AtLeastAsFresh(token.clone())] {
@@ -98,7 +96,7 @@ async fn killed_and_started_again_on_postgresql_it_keeps_what_it_acknowledged_an
         assert!(matches!(spicedb.ready().await, Err(PermissionsError::Unavailable(_))));
         server.start();
     }
-    let before = acknowledged.load(Ordering::SeqCst);
+    let before = *acknowledged.borrow();
     reached(&acknowledged, before + 20).await;
     stop.store(true, Ordering::SeqCst);
     let granted = writer.await.unwrap();
