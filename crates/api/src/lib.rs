@@ -43,6 +43,7 @@ mod users;
 mod watch;
 mod workspaces;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,9 +63,27 @@ pub use tokens::{
 };
 pub use watch::Watch;
 
-/// What the handlers work with.
+/// What the handlers work with: one pointer, because each layer of each request takes a copy. A handle can be changed until it is served.
 #[derive(Clone)]
-pub struct State {
+pub struct State(Arc<Parts>);
+
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for State {
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// What a [`State`] is made of.
+#[derive(Clone)]
+pub struct Parts {
     pub berth: Berth,
     pub authenticator: Arc<dyn Authenticator>,
     /// Signs the tokens that this API gives; `None`: it gives none.
@@ -111,7 +130,7 @@ impl State {
     #[must_use]
     pub fn new(berth: Berth, authenticator: Arc<dyn Authenticator>, clock: Clock) -> Self {
         let watch = Watch::new(berth.runs.clone(), WATCH_INTERVAL);
-        Self {
+        Self(Arc::new(Parts {
             denials: Denials::new(berth.clone(), clock),
             authenticator: Arc::new(tokens::Standing { berth: berth.clone(), inner: authenticator }),
             berth,
@@ -125,7 +144,7 @@ impl State {
             watch,
             streams: Streams::default(),
             draining: CancellationToken::new(),
-        }
+        }))
     }
 }
 

@@ -29,6 +29,10 @@ use crate::config::{Config, DatabaseUrl, Environment, Overrides};
 use crate::failure::Failure;
 use crate::serve::Roles;
 
+/// A request makes and drops hundreds of small things: with the allocator of the C library that is a fifth of what it costs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Berth provisions workspaces: each by a durable run that creates all of it, or leaves nothing behind.
 #[derive(Parser)]
 #[command(name = "berth", version, arg_required_else_help = true, after_help = cli::exit_codes())]

@@ -83,7 +83,7 @@ pub async fn export(
         return Ok((head(format, encoding), Body::empty()).into_response());
     }
     let delivery = Delivery { encoding, patience: state.exports.slow_reader_timeout, hangup: hangup.map(|Extension(hangup)| hangup) };
-    let opened = exports::open(state.berth, caller, id, Wanted { format, include, csv_safe }, delivery).await?;
+    let opened = exports::open(state.berth.clone(), caller, id, Wanted { format, include, csv_safe }, delivery).await?;
     let mut head = head(format, encoding);
     head.insert(header::CONTENT_DISPOSITION, exports::disposition(&opened.workspace, opened.export.started_at, format));
     if let Ok(id) = HeaderValue::from_str(&opened.export.id.to_string()) {
