@@ -199,16 +199,33 @@ pub trait RelationshipPages: Send + Sync + 'static {
     async fn page(&self, kind: &str, after: Option<&str>, limit: u32) -> Result<RelationshipPage, PermissionsError>;
 }
 
+/// One state of the tuples: where two are equal, so are the tuples. Each write raises the number and makes a new mark, which tells a write
+/// that the database has lost (a standby became the primary, a backup was put back) from the one that has its number now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    pub number: i64,
+    /// `None`: of a database that nobody has written to since it has marks.
+    pub mark: Option<Uuid>,
+}
+
+/// Subjects of `resource#relation`: all there are, or this one if it is among them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wanted {
+    pub resource: Object,
+    pub relation: &'static str,
+    pub subject: Option<Object>,
+}
+
 /// Where the embedded evaluator keeps its tuples: one consistent state with a revision that each write raises.
 #[async_trait]
 pub trait Tuples: Send + Sync + 'static {
-    async fn revision(&self) -> Result<i64, PermissionsError>;
+    async fn revision(&self) -> Result<Revision, PermissionsError>;
 
-    /// Subjects of `resource#relation`.
-    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError>;
+    /// The subjects of each of these, and the revision at which they are.
+    async fn subjects(&self, wanted: &[Wanted]) -> Result<(Revision, Vec<Vec<Object>>), PermissionsError>;
 
-    /// Tuples whose subject is one of these (the reverse index).
-    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError>;
+    /// Tuples whose subject is one of these (the reverse index), and the revision at which they are.
+    async fn by_subject(&self, subjects: &[Object]) -> Result<(Revision, Vec<Relationship>), PermissionsError>;
 
     async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError>;
 

@@ -1,5 +1,7 @@
 //! Who is let in, and whom other issuers vouch for. Both stand in the platform's bucket, with their audit entries.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use domain::PrincipalKind;
 use domain::ids::{PLATFORM, bucket};
@@ -8,11 +10,17 @@ use saga::StoreError;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::db::{Error, Row};
+use crate::db::{Columns, Error, Row};
+use crate::questions::Read;
 use crate::{Store, audit, heads, idempotency};
 
 crate::statements! {
     ADMISSION = shared("select revoked_at, tokens_not_before from user_revocations where bucket = $1 and user_id = $2");
+    ADMISSIONS = split(
+        "select user_id, revoked_at, tokens_not_before from user_revocations where bucket = $1 and user_id = any((select $2::uuid[])::uuid[])",
+        "select user_id, revoked_at, tokens_not_before from user_revocations
+         where bucket = $1 and user_id in (select unhex(value->>0) from json_each($2))",
+    );
     KNOWN = shared("select user_id from external_identities where bucket = $1 and issuer = $2 and subject = $3");
     LINK = shared(
         "insert into external_identities (bucket, issuer, subject, user_id, created_at) values ($1, $2, $3, $4, $5)
@@ -32,8 +40,13 @@ fn admission(user: Uuid, row: Option<&Row>) -> Result<Admission, Error> {
 
 impl Store {
     async fn admission_now(&self, user: Uuid) -> Result<Admission, Error> {
-        let row = self.db.ask(&ADMISSION).bind(bucket(PLATFORM)).bind(user).fetch_optional().await?;
-        admission(user, row.as_ref())
+        let found = self.questions.admissions.ask(user, |users| self.admissions_of(users)).await?;
+        found.unwrap_or_else(|| admission(user, None))
+    }
+
+    async fn admissions_of(&self, users: Vec<Uuid>) -> Result<HashMap<Uuid, Read<Admission>>, Error> {
+        let rows = self.db.ask(&ADMISSIONS).bind(bucket(PLATFORM)).bind(Columns::default().ids(users)).fetch_all().await?;
+        rows.iter().map(|row| row.get("user_id").map(|user| (user, admission(user, Some(row))))).collect()
     }
 
     async fn known_identity(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, Error> {

@@ -14,6 +14,7 @@ mod edits;
 mod exports;
 mod freezes;
 mod gates;
+mod gathered;
 mod heads;
 mod idempotency;
 mod identities;
@@ -24,6 +25,7 @@ mod pauses;
 mod platform;
 mod principals;
 mod provisioning_runs;
+mod questions;
 mod retention;
 mod run_commits;
 mod runs;
@@ -46,12 +48,13 @@ pub use exports::BoundedExports;
 pub struct Store {
     db: Db,
     accepts: Arc<accepts::Accepts>,
+    questions: Arc<questions::Questions>,
 }
 
 impl Store {
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db, accepts: Arc::default() }
+        Self { db, accepts: Arc::default(), questions: Arc::default() }
     }
 
     #[must_use]

@@ -2,6 +2,8 @@
 
 pub(crate) mod retry;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use domain::ids::bucket;
 use domain::model::{ProvisioningRun, RunDetail};
@@ -12,13 +14,14 @@ use saga::{DefinitionId, Record, RunId, StoreError, Time, Verb};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Columns, Error, Keys, Rank, Row, Statement, Tx};
+use crate::db::{Columns, Error, Keys, Rank, Row, Tx};
+use crate::questions::Read;
 use crate::{Store, audit, gates, idempotency, words};
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select id, saga, saga_version, saga_digest, account_id, workspace_id, retry_of, retried_by, on_failure, state, waiting_for,
+            "select bucket, id, saga, saga_version, saga_digest, account_id, workspace_id, retry_of, retried_by, on_failure, state, waiting_for,
                ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, input,
                paused_by
              from provisioning_runs ",
@@ -27,28 +30,31 @@ macro_rules! select {
     };
 }
 
-/// Row, journal and requests that are not journaled yet, in one question. Where `$wanted` is not so, both are empty.
+/// Row, journal and requests that are not journaled yet, in one question, of the runs that `$which` chooses. Where `$wanted` is not so, the
+/// two are null.
 macro_rules! detail {
-    (postgres, $wanted:literal) => {
+    (postgres, $which:literal, $wanted:literal) => {
         concat!(
-            "with r as (", select!("where bucket = $1 and id = $2"), ")
-             select r.*,
-               (select coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'at', (extract(epoch from j.at) * 1000000)::bigint, 'event', j.event)
-                 order by j.seq), '[]') from run_journal j where j.bucket = $1 and j.run_id = $2", $wanted, ") as journal,
-               (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
-                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null", $wanted, ") as verbs
-             from r"
+            "select r.*,
+               case when ", $wanted, " then
+                 (select coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'at', (extract(epoch from j.at) * 1000000)::bigint, 'event', j.event)
+                   order by j.seq), '[]') from run_journal j where j.bucket = r.bucket and j.run_id = r.id) end as journal,
+               case when ", $wanted, " then
+                 (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
+                  where q.bucket = r.bucket and q.run_id = r.id and q.journaled_at is null) end as verbs
+             from (", select!($which), ") r"
         )
     };
-    (sqlite, $wanted:literal) => {
+    (sqlite, $which:literal, $wanted:literal) => {
         concat!(
-            "with r as (", select!("where bucket = $1 and id = $2"), ")
-             select r.*,
-               (select json_group_array(json_object('seq', j.seq, 'at', j.at, 'event', json(j.event)) order by j.seq)
-                from run_journal j where j.bucket = $1 and j.run_id = $2", $wanted, ") as journal,
-               (select json_group_array(q.verb order by q.ordinal) from run_requests q
-                where q.bucket = $1 and q.run_id = $2 and q.journaled_at is null", $wanted, ") as verbs
-             from r"
+            "select r.*,
+               case when ", $wanted, " then
+                 (select json_group_array(json_object('seq', j.seq, 'at', j.at, 'event', json(j.event)) order by j.seq)
+                  from run_journal j where j.bucket = r.bucket and j.run_id = r.id) end as journal,
+               case when ", $wanted, " then
+                 (select json_group_array(q.verb order by q.ordinal) from run_requests q
+                  where q.bucket = r.bucket and q.run_id = r.id and q.journaled_at is null) end as verbs
+             from (", select!($which), ") r"
         )
     };
 }
@@ -87,8 +93,20 @@ crate::statements! {
              order by id desc limit $6"
         ),
     );
-    DETAIL = split(detail!(postgres, ""), detail!(sqlite, ""));
-    GLANCE = split(detail!(postgres, " and r.ending is null"), detail!(sqlite, " and r.ending is null"));
+    DETAIL = split(detail!(postgres, "where bucket = $1 and id = $2", "true"), detail!(sqlite, "where bucket = $1 and id = $2", "true"));
+    // Of an ended run the row says all that is wanted at a glance.
+    GLANCES = split(
+        concat!(
+            "select t.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(of_bucket, of_id) cross join lateral (",
+            detail!(postgres, "where bucket = k.of_bucket and id = k.of_id", "r.ending is null"),
+            " offset 0) t"
+        ),
+        detail!(
+            sqlite,
+            "where (bucket, id) in (select value->>0, unhex(value->>1) from json_each($1))",
+            "r.ending is null"
+        ),
+    );
     VERSIONS = split(
         "select r.id, r.version from provisioning_runs r
          join jsonb_to_recordset($1) as k(bucket smallint, id uuid) on k.bucket = r.bucket and k.id = r.id",
@@ -200,8 +218,6 @@ pub(crate) async fn journal(tx: &mut Tx, run: RunId) -> Result<Vec<Record>, Erro
 }
 
 fn run(row: &Row) -> Result<ProvisioningRun, Error> {
-    let turned: Option<Value> = row.get("turned")?;
-    let paused_by: Option<Value> = row.get("paused_by")?;
     Ok(ProvisioningRun {
         id: RunId(row.get("id")?),
         definition: definition(row)?,
@@ -213,7 +229,7 @@ fn run(row: &Row) -> Result<ProvisioningRun, Error> {
         state: row.word("state", words::read)?,
         waiting_for: row.optional_word("waiting_for", words::read)?,
         ending: row.optional_word("ending", words::read)?,
-        turn: turned.map(serde_json::from_value).transpose().map_err(|e| Error::broken(format!("column turned: {e}")))?,
+        turn: row.optional_json("turned")?,
         done: row.count("done")?,
         total: row.count("total")?,
         deadline_at: row.get("deadline_at")?,
@@ -221,11 +237,7 @@ fn run(row: &Row) -> Result<ProvisioningRun, Error> {
         updated_at: row.get("updated_at")?,
         version: row.get("version")?,
         created_by: words::principal(row, "created_by")?,
-        paused_by: paused_by
-            .map(serde_json::from_value)
-            .transpose()
-            .map_err(|e| Error::broken(format!("column paused_by: {e}")))?
-            .unwrap_or_default(),
+        paused_by: row.optional_json("paused_by")?.unwrap_or_default(),
         input: row.get("input")?,
     })
 }
@@ -254,13 +266,24 @@ impl From<Told> for Record {
     }
 }
 
+/// A run with its records and requests in one row.
+fn told(row: &Row) -> Result<RunDetail, Error> {
+    let journal: Option<Vec<Told>> = row.optional_json("journal")?;
+    let journal = journal.into_iter().flatten().map(Record::from).collect();
+    let verbs: Option<Vec<String>> = row.optional_json("verbs")?;
+    let verb = |word: &String| words::read(word).ok_or_else(|| Error::broken(format!("a request holds the unknown word {word:?}")));
+    Ok(RunDetail { run: run(row)?, journal, pending_verbs: verbs.iter().flatten().map(verb).collect::<Result<_, _>>()? })
+}
+
 impl Store {
-    async fn run_detail(&self, statement: &'static Statement, id: RunId) -> Result<Option<RunDetail>, Error> {
-        let Some(row) = self.db.ask(statement).bind(bucket(id.0)).bind(id.0).fetch_optional().await? else { return Ok(None) };
-        let journal = row.json::<Vec<Told>>("journal")?.into_iter().map(Record::from).collect();
-        let verbs: Vec<String> = row.json("verbs")?;
-        let verb = |word: &String| words::read(word).ok_or_else(|| Error::broken(format!("a request holds the unknown word {word:?}")));
-        Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs: verbs.iter().map(verb).collect::<Result<_, _>>()? }))
+    async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
+        let row = self.db.ask(&DETAIL).bind(bucket(id.0)).bind(id.0).fetch_optional().await?;
+        row.as_ref().map(told).transpose()
+    }
+
+    async fn glances(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Read<RunDetail>>, Error> {
+        let rows = self.db.ask(&GLANCES).bind(Columns::default().keys(ids)).fetch_all().await?;
+        rows.iter().map(|row| Ok((row.get("id")?, told(row)))).collect()
     }
 
     async fn list_runs(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, Error> {
@@ -335,11 +358,11 @@ impl Store {
 #[async_trait]
 impl ProvisioningRuns for Store {
     async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
-        Ok(self.run_detail(&DETAIL, id).await?)
+        Ok(self.run_detail(id).await?)
     }
 
     async fn glance(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
-        Ok(self.run_detail(&GLANCE, id).await?)
+        Ok(self.questions.glances.ask(id.0, |ids| self.glances(ids)).await?.transpose()?)
     }
 
     async fn list(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, StoreError> {

@@ -1,5 +1,6 @@
 //! Service accounts and their secrets, in the bucket of their account. What is kept of a secret is its hash.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,8 @@ use domain::secrets::Hash;
 use saga::{StoreError, Time};
 use uuid::Uuid;
 
-use crate::db::{Error, Rank, Row, Tx};
+use crate::db::{Columns, Error, Rank, Row, Tx};
+use crate::questions::Read;
 use crate::{Store, audit, idempotency, words};
 
 crate::statements! {
@@ -48,7 +50,11 @@ crate::statements! {
         "select disabled_at from service_accounts where bucket = $1 and id = $2",
     );
     DISABLE = shared("update service_accounts set disabled_at = $3 where bucket = $1 and id = $2");
-    IS_DISABLED = shared("select disabled_at from service_accounts where bucket = $1 and id = $2");
+    ARE_DISABLED = split(
+        "select t.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(bucket, id)
+         cross join lateral (select s.id, s.disabled_at from service_accounts s where s.bucket = k.bucket and s.id = k.id offset 0) t",
+        "select s.id, s.disabled_at from json_each($1) k join service_accounts s on s.bucket = k.value->>0 and s.id = unhex(k.value->>1)",
+    );
     INSERT_SECRET = shared(
         "insert into service_account_secrets (bucket, id, service_account_id, hash, created_by_kind, created_by_id, created_at, expires_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -163,6 +169,12 @@ impl Store {
         audit::append_alone(&mut tx, &new.audit).await?;
         tx.commit().await?;
         Ok(Written::Done(CreateServiceAccount::Created(made)))
+    }
+
+    async fn are_disabled(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Read<bool>>, Error> {
+        let rows = self.db.ask(&ARE_DISABLED).bind(Columns::default().keys(ids)).fetch_all().await?;
+        let is_disabled = |row: &Row| Ok(row.get::<Option<Time>>("disabled_at")?.is_some());
+        rows.iter().map(|row| Ok((row.get("id")?, is_disabled(row)))).collect()
     }
 
     async fn disable_service_account(&self, id: Uuid, draft: &Draft) -> Result<bool, Error> {
@@ -315,9 +327,8 @@ impl ServiceAccounts for Store {
     }
 
     async fn is_disabled(&self, id: Uuid) -> Result<bool, StoreError> {
-        let mut tx = self.db.read().await?;
-        let row = tx.query(&IS_DISABLED).bind(bucket(id)).bind(id).fetch_optional().await?;
-        Ok(row.map(|row| row.get::<Option<Time>>("disabled_at")).transpose()?.flatten().is_some())
+        let found = self.questions.disabled.ask(id, |ids| self.are_disabled(ids)).await?;
+        Ok(found.transpose()?.unwrap_or_default())
     }
 
     async fn add_secret(&self, new: NewClientSecret) -> Result<Written<AddClientSecret>, StoreError> {

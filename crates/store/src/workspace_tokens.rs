@@ -1,6 +1,8 @@
 //! Tokens of workspaces: issued through the gate, shut and opened by `apply-freezes`, gone with the workspace. The tokens themselves
 //! are signed and kept nowhere; what counts is what the workspace's row says when one is used.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use domain::audit::Draft;
 use domain::ids::bucket;
@@ -9,12 +11,19 @@ use domain::ports::{AccountSettings, CallError, MintAnswer, TokenStanding, Token
 use saga::{Fault, StoreError};
 use uuid::Uuid;
 
-use crate::db::{Error, Rank};
+use crate::db::{Columns, Error, Rank, Row};
+use crate::questions::Read;
 use crate::{Store, audit, gates};
 
 crate::statements! {
     STATUS = shared("select status from workspaces where bucket = $1 and id = $2");
-    STANDING = shared("select status, tokens_frozen from workspaces where bucket = $1 and id = $2");
+    STANDINGS = split(
+        "select t.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(bucket, id)
+         cross join lateral (
+           select w.id, w.status, w.tokens_frozen from workspaces w where w.bucket = k.bucket and w.id = k.id offset 0) t",
+        "select w.id, w.status, w.tokens_frozen from json_each($1) k
+         join workspaces w on w.bucket = k.value->>0 and w.id = unhex(k.value->>1)",
+    );
     // An order that is older than the one that stands changes nothing, nor does one that shuts what the same revision has
     // opened: within a revision freezes only expire. Whoever looks at the row for changes of it is not disturbed.
     SET_FROZEN = shared(
@@ -26,6 +35,14 @@ crate::statements! {
     SET_DEFAULT_REGION = shared(
         "update accounts set default_region = $3, updated_at = $4, revision = revision + 1 where bucket = $1 and id = $2",
     );
+}
+
+fn standing(row: &Row) -> Result<TokenStanding, Error> {
+    match row.word("status", WorkspaceStatus::parse)? {
+        WorkspaceStatus::Deleted | WorkspaceStatus::Purging | WorkspaceStatus::Failed => Ok(TokenStanding::Gone),
+        WorkspaceStatus::Provisioning | WorkspaceStatus::Active if row.get("tokens_frozen")? => Ok(TokenStanding::Frozen),
+        WorkspaceStatus::Provisioning | WorkspaceStatus::Active => Ok(TokenStanding::Good),
+    }
 }
 
 impl Store {
@@ -47,15 +64,13 @@ impl Store {
     }
 
     async fn token_standing(&self, workspace: Uuid) -> Result<TokenStanding, Error> {
-        let mut tx = self.db.read().await?;
-        let Some(row) = tx.query(&STANDING).bind(bucket(workspace)).bind(workspace).fetch_optional().await? else {
-            return Ok(TokenStanding::Gone);
-        };
-        match row.word("status", WorkspaceStatus::parse)? {
-            WorkspaceStatus::Deleted | WorkspaceStatus::Purging | WorkspaceStatus::Failed => Ok(TokenStanding::Gone),
-            WorkspaceStatus::Provisioning | WorkspaceStatus::Active if row.get("tokens_frozen")? => Ok(TokenStanding::Frozen),
-            WorkspaceStatus::Provisioning | WorkspaceStatus::Active => Ok(TokenStanding::Good),
-        }
+        let found = self.questions.standings.ask(workspace, |ids| self.token_standings(ids)).await?;
+        found.unwrap_or(Ok(TokenStanding::Gone))
+    }
+
+    async fn token_standings(&self, workspaces: Vec<Uuid>) -> Result<HashMap<Uuid, Read<TokenStanding>>, Error> {
+        let rows = self.db.ask(&STANDINGS).bind(Columns::default().keys(workspaces)).fetch_all().await?;
+        rows.iter().map(|row| Ok((row.get("id")?, standing(row)))).collect()
     }
 
     async fn freeze_tokens(&self, workspace: Uuid, frozen: bool, revision: i64) -> Result<(), Error> {

@@ -3,10 +3,12 @@
 //! answer is that of one revision.
 
 mod evaluate;
+mod remembered;
 #[cfg(test)]
 mod tests;
 mod validate;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +18,8 @@ use domain::permissions::{
 };
 
 use crate::permissions::schema::{BERTH, Schema};
-use evaluate::Reading;
+use evaluate::{Opened, Reading, Stopped};
+use remembered::Remembered;
 
 /// How often an answer is sought while writes keep moving the revision under it.
 const TRIES: u32 = 16;
@@ -25,27 +28,27 @@ const TRIES: u32 = 16;
 pub struct Embedded {
     tuples: Arc<dyn Tuples>,
     schema: Schema,
+    opened: Opened,
+    remembered: Remembered,
 }
 
 impl Embedded {
     #[must_use]
     pub fn new(tuples: Arc<dyn Tuples>) -> Self {
-        Self { tuples, schema: BERTH }
+        Self::over(tuples, BERTH)
     }
 
     #[cfg(test)]
     pub(super) fn with_schema(tuples: Arc<dyn Tuples>, schema: Schema) -> Self {
-        Self { tuples, schema }
+        Self::over(tuples, schema)
     }
 
-    /// The first reading does without a revision: most answers are found by one query, which is of one revision anyway.
-    async fn revision_before(&self, attempt: u32) -> Result<Option<i64>, PermissionsError> {
-        if attempt == 0 { Ok(None) } else { self.tuples.revision().await.map(Some) }
+    fn over(tuples: Arc<dyn Tuples>, schema: Schema) -> Self {
+        Self { tuples, schema, opened: Opened::of(schema), remembered: Remembered::default() }
     }
 
-    /// Whether everything that was read is of one revision.
-    async fn is_whole(&self, reading: &Reading<'_>, before: Option<i64>) -> Result<bool, PermissionsError> {
-        Ok(reading.queries() <= 1 || (before.is_some() && self.tuples.revision().await.map(Some)? == before))
+    fn reading(&self) -> Reading<'_> {
+        Reading::new(&*self.tuples, self.schema, &self.opened, &self.remembered)
     }
 }
 
@@ -68,12 +71,12 @@ impl Permissions for Embedded {
     async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
         token_is_ours(consistency)?;
         let goals = checks.iter().map(|check| validate::check(self.schema, check)).collect::<Result<Vec<_>, _>>()?;
-        for attempt in 0..TRIES {
-            let before = self.revision_before(attempt).await?;
-            let mut reading = Reading::new(&*self.tuples, self.schema);
-            let answers = reading.check(&goals).await?;
-            if self.is_whole(&reading, before).await? {
-                return Ok(answers);
+        let mut ahead = BTreeSet::new();
+        for _ in 0..TRIES {
+            match self.reading().check(&goals, &mut ahead).await {
+                Err(Stopped::Moved) => {}
+                Err(Stopped::Failed(error)) => return Err(error),
+                Ok(answers) => return Ok(answers),
             }
         }
         Err(restless())
@@ -99,12 +102,11 @@ impl Permissions for Embedded {
         token_is_ours(consistency)?;
         let (kind, permission) = validate::name(self.schema, kind, permission)?;
         validate::object(self.schema, subject)?;
-        for attempt in 0..TRIES {
-            let before = self.revision_before(attempt).await?;
-            let mut reading = Reading::new(&*self.tuples, self.schema);
-            let ids = reading.lookup(kind, permission, subject).await?;
-            if self.is_whole(&reading, before).await? {
-                return Ok(ids);
+        for _ in 0..TRIES {
+            match self.reading().lookup(kind, permission, subject).await {
+                Err(Stopped::Moved) => {}
+                Err(Stopped::Failed(error)) => return Err(error),
+                Ok(ids) => return Ok(ids),
             }
         }
         Err(restless())

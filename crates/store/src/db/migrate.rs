@@ -41,6 +41,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     13 "0013_tokens",
     14 "0014_identities",
     15 "0015_signing_keys",
+    16 "0016_relationship_mark",
 ];
 
 /// What this binary is.

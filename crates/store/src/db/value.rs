@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::types::Json;
 use sqlx::{Arguments as _, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -71,7 +72,17 @@ impl Row {
     /// # Errors
     /// As [`Row::get`]; and if the JSON has another shape.
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
-        serde_json::from_value(self.get::<Value>(name)?).map_err(|e| Error::broken(format!("column {name}: {e}")))
+        self.optional_json(name)?.ok_or_else(|| Error::broken(format!("column {name} is empty")))
+    }
+
+    /// # Errors
+    /// As [`Row::json`].
+    pub fn optional_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let read = match self {
+            Self::Postgres(row) => row.try_get::<Option<Json<T>>, _>(name),
+            Self::Sqlite(row) => row.try_get::<Option<Json<T>>, _>(name),
+        };
+        Ok(read.map_err(|e| Error::broken(format!("column {name}: {e}")))?.map(|Json(value)| value))
     }
 
     /// # Errors

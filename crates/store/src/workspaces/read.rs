@@ -1,5 +1,6 @@
 //! Reads of workspaces and what belongs to them. Lists are in key order and never use OFFSET.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::Principal;
@@ -10,7 +11,8 @@ use saga::RunId;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Error, Keys, Query, Rank, Row, Statement, Tx};
+use crate::db::{Columns, Error, Keys, Query, Rank, Row, Statement, Tx};
+use crate::questions::Read;
 use crate::{Store, gates, words};
 
 macro_rules! select {
@@ -94,6 +96,14 @@ macro_rules! blocked {
 
 crate::statements! {
     GET = shared(select!("where w.bucket = $1 and w.id = $2"));
+    GET_ALL = split(
+        concat!(
+            "select t.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(bucket, id) cross join lateral (",
+            select!("where w.bucket = k.bucket and w.id = k.id offset 0"),
+            ") t"
+        ),
+        select!("join json_each($1) k on w.bucket = k.value->>0 and w.id = unhex(k.value->>1)"),
+    );
     LOCK = split(select!("where w.bucket = $1 and w.id = $2 for update"), select!("where w.bucket = $1 and w.id = $2"));
     ALIAS = shared(select!(
         "join workspace_aliases a on a.bucket = w.bucket and a.workspace_id = w.id
@@ -254,13 +264,24 @@ pub(crate) async fn backend_workspaces_of(tx: &mut Tx, workspace: Uuid) -> Resul
 
 impl Store {
     pub(super) async fn workspace(&self, id: Uuid) -> Result<Option<Workspace>, Error> {
-        let Some(row) = self.db.ask(&GET).bind(bucket(id)).bind(id).fetch_optional().await? else { return Ok(None) };
-        let found = workspace(&row)?;
-        if found.freeze_revision == 0 {
-            return Ok(Some(found));
+        self.questions.workspaces.ask(id, |ids| self.workspaces_of(ids)).await?.transpose()
+    }
+
+    async fn workspaces_of(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Read<Workspace>>, Error> {
+        let rows = self.db.ask(&GET_ALL).bind(Columns::default().keys(ids)).fetch_all().await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            found.insert(row.get("id")?, workspace(row));
         }
-        // Row and freezes are of one moment.
-        workspace_of(&mut self.db.read().await?, id).await
+        let frozen_once = |read: &Read<Workspace>| read.as_ref().is_ok_and(|workspace| workspace.freeze_revision > 0);
+        let frozen_once: Vec<Uuid> = found.iter().filter(|(_, read)| frozen_once(read)).map(|(id, _)| *id).collect();
+        if !frozen_once.is_empty() {
+            // Row and freezes are of one moment.
+            let mut tx = self.db.read().await?;
+            let rows = tx.query(&GET_ALL).bind(Columns::default().keys(frozen_once)).fetch_all().await?;
+            found.extend(workspaces(&mut tx, &rows).await?.into_iter().map(|workspace| (workspace.id, Ok(workspace))));
+        }
+        Ok(found)
     }
 
     pub(super) async fn blocked_of(&self, ids: &[Uuid]) -> Result<Vec<Workspace>, Error> {

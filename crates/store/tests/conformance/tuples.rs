@@ -1,6 +1,6 @@
 //! Tuples of the embedded permission system: preconditions and updates together, both indexes, the revision.
 
-use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples, Update};
+use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples, Update, Wanted};
 use rstest::rstest;
 use testkit::Backend::{self, Postgres, Sqlite};
 
@@ -19,17 +19,20 @@ fn all() -> Filter {
 async fn updates_are_applied_together_and_raise_the_revision(#[values(Sqlite, Postgres)] backend: Backend) {
     let world = World::new(backend).await;
     let store = &world.store;
-    assert_eq!(store.revision().await.unwrap(), 0);
+    assert_eq!(store.revision().await.unwrap().number, 0);
     let (a, b, c) = (tuple("w1", "owner", "ada"), tuple("w1", "viewer", "eve"), tuple("w2", "owner", "ada"));
     let written = store.write(&[Update::Create(a.clone()), Update::Touch(b.clone()), Update::Delete(c.clone())], &[]).await.unwrap();
-    assert_eq!((written, store.revision().await.unwrap()), (1, 1));
+    let first = store.revision().await.unwrap();
+    assert_eq!((written, first.number), (1, 1));
     assert_eq!(store.matching(&all()).await.unwrap(), [a.clone(), b.clone()]);
     assert_eq!(store.write(&[Update::Touch(a.clone()), Update::Delete(b.clone()), Update::Touch(c.clone())], &[]).await.unwrap(), 2);
     assert_eq!(store.matching(&all()).await.unwrap(), [a.clone(), c.clone()]);
 
     assert_eq!(store.write(&[Update::Touch(b.clone()), Update::Create(a.clone())], &[]).await, Err(PermissionsError::AlreadyExists));
     assert_eq!(store.matching(&all()).await.unwrap(), [a.clone(), c], "nothing of a refused write is left");
-    assert_eq!(store.revision().await.unwrap(), 2);
+    let second = store.revision().await.unwrap();
+    assert_eq!(second.number, 2, "a refused write raises nothing");
+    assert!(first.mark.is_some() && second.mark.is_some() && first.mark != second.mark, "{first:?} {second:?}");
     let twice = store.write(&[Update::Touch(a.clone()), Update::Delete(a)], &[]).await;
     assert!(matches!(twice, Err(PermissionsError::Invalid(_))), "{twice:?}");
 }
@@ -68,11 +71,25 @@ async fn tuples_are_found_from_either_end(#[values(Sqlite, Postgres)] backend: B
         found.sort();
         found
     };
-    let wanted = [(Object::new("workspace", "w1"), "owner".to_owned()), (Object::new("workspace", "w2"), "owner".to_owned())];
-    assert_eq!(sorted(store.subjects(&wanted).await.unwrap()), [a.clone(), c.clone()]);
-    assert_eq!(sorted(store.by_subject(&[Object::new("user", "ada")]).await.unwrap()), [a.clone(), c]);
-    assert_eq!(sorted(store.by_subject(&[Object::new("user", "ada"), Object::new("user", "eve")]).await.unwrap()).len(), 3);
-    assert_eq!(store.subjects(&[]).await.unwrap(), []);
+    let now = store.revision().await.unwrap();
+    let of = |id: &str, relation, subject: Option<&str>| Wanted {
+        resource: Object::new("workspace", id),
+        relation,
+        subject: subject.map(|id| Object::new("user", id)),
+    };
+    let wanted = [of("w1", "owner", None), of("w2", "owner", Some("eve")), of("w3", "owner", None), of("w2", "owner", Some("ada"))];
+    let ada = || vec![Object::new("user", "ada")];
+    assert_eq!(store.subjects(&wanted).await.unwrap(), (now, vec![ada(), vec![], vec![], ada()]));
+    // More than share a statement with others'.
+    let many: Vec<_> = (0..40).map(|n| of(if n % 2 == 0 { "w2" } else { "w9" }, "owner", None)).collect();
+    let (revision, found) = store.subjects(&many).await.unwrap();
+    assert_eq!((revision, found), (now, (0..40).map(|n| if n % 2 == 0 { ada() } else { vec![] }).collect::<Vec<_>>()));
+    let (revision, of_ada) = store.by_subject(&[Object::new("user", "ada")]).await.unwrap();
+    assert_eq!((revision, sorted(of_ada)), (now, vec![a.clone(), c]));
+    let (_, of_both) = store.by_subject(&[Object::new("user", "ada"), Object::new("user", "eve")]).await.unwrap();
+    assert_eq!(of_both.len(), 3);
+    assert_eq!(store.subjects(&[]).await.unwrap(), (now, vec![]));
+    assert_eq!(store.by_subject(&[Object::new("user", "nobody")]).await.unwrap(), (now, vec![]));
     let of_ada = Filter { resource_id: Some("w1".to_owned()), subject: Some(Object::new("user", "ada")), ..all() };
     assert_eq!(store.matching(&of_ada).await.unwrap(), [a]);
 }

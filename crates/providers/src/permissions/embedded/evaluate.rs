@@ -1,12 +1,14 @@
 //! Walks the schema over the tuples: forward for a check, backward for a lookup.
 //!
 //! Both go in rounds, and a round asks the store once for all that it needs, whatever the number of checks: a workspace is
-//! three rounds from the platform.
+//! three rounds from the platform. Of a relation that grants, only the subject in question is asked for, however many there are.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use domain::permissions::{Object, PermissionsError, Relationship, Tuples};
+use domain::permissions::{Object, PermissionsError, Relationship, Revision, Tuples, Wanted};
 
+use super::remembered::Remembered;
 use crate::permissions::schema::{Expression, Item, Schema, Type};
 
 /// How much one query asks for: what both databases can bind.
@@ -20,12 +22,30 @@ pub(super) struct Goal {
     pub subject: Object,
 }
 
+/// Why a reading ends without an answer.
+pub(super) enum Stopped {
+    /// The tuples have moved on: it would be of two revisions, or of one that is past.
+    Moved,
+    Failed(PermissionsError),
+}
+
+impl From<PermissionsError> for Stopped {
+    fn from(error: PermissionsError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Tuples read so far, for one answer.
 pub(super) struct Reading<'a> {
     tuples: &'a dyn Tuples,
     schema: Schema,
-    subjects: HashMap<(Object, String), Vec<Object>>,
-    queries: usize,
+    opened: &'a Opened,
+    remembered: &'a Remembered,
+    /// Of all that is in `subjects`.
+    revision: Option<Revision>,
+    /// Whether the store has named that revision since the reading began.
+    is_present: bool,
+    subjects: HashMap<Wanted, Arc<[Object]>>,
 }
 
 /// One check on its way: what is still to be looked at, and what has been.
@@ -36,22 +56,39 @@ struct Walk<'a> {
     seen: HashSet<(Object, &'static str)>,
 }
 
-/// What a relation or permission of an object comes to, opened up to its relations.
+/// What each relation and permission of each type comes to, opened up to its relations.
+pub(super) struct Opened {
+    schema: Schema,
+    branches: HashMap<(&'static str, &'static str), Branches>,
+}
+
 #[derive(Default)]
-struct Opened {
+struct Branches {
     direct: Vec<&'static str>,
     /// Relation, and the permission to ask for where it leads.
     arrows: Vec<(&'static str, &'static str)>,
 }
 
 impl Opened {
-    fn of(kind: &'static Type, name: &str) -> Self {
-        let mut opened = Self::default();
-        let mut seen = HashSet::new();
-        opened.add(kind, name, &mut seen);
-        opened
+    pub fn of(schema: Schema) -> Self {
+        let mut all = HashMap::new();
+        for kind in schema.0 {
+            for name in kind.relations.iter().map(|r| r.name).chain(kind.permissions.iter().map(|p| p.name)) {
+                let mut branches = Branches::default();
+                branches.add(kind, name, &mut HashSet::new());
+                all.insert((kind.name, name), branches);
+            }
+        }
+        Self { schema, branches: all }
     }
 
+    fn branches(&self, object: &Object, name: &'static str) -> Option<&Branches> {
+        let kind = self.schema.find(&object.kind)?;
+        self.branches.get(&(kind.name, name))
+    }
+}
+
+impl Branches {
     fn add(&mut self, kind: &'static Type, name: &str, seen: &mut HashSet<&'static str>) {
         let Some(item) = kind.item(name) else { return };
         if !seen.insert(item.name()) {
@@ -70,36 +107,51 @@ impl Opened {
             }
         }
     }
+
+    /// What has to be known of `object` to go on with a check of `subject`.
+    fn wanted<'a>(&'a self, object: &'a Object, subject: &'a Object) -> impl Iterator<Item = Wanted> + 'a {
+        let direct = self.direct.iter().map(move |relation| (*relation, Some(subject)));
+        let arrows = self.arrows.iter().map(|(relation, _)| (*relation, None));
+        direct.chain(arrows).map(move |(relation, subject)| wanted(object, relation, subject))
+    }
+}
+
+fn wanted(resource: &Object, relation: &'static str, subject: Option<&Object>) -> Wanted {
+    Wanted { resource: resource.clone(), relation, subject: subject.cloned() }
 }
 
 impl<'a> Reading<'a> {
-    pub fn new(tuples: &'a dyn Tuples, schema: Schema) -> Self {
-        Self { tuples, schema, subjects: HashMap::new(), queries: 0 }
+    pub fn new(tuples: &'a dyn Tuples, schema: Schema, opened: &'a Opened, remembered: &'a Remembered) -> Self {
+        Self { tuples, schema, opened, remembered, revision: None, is_present: false, subjects: HashMap::new() }
     }
 
-    /// How many queries it took.
-    pub fn queries(&self) -> usize {
-        self.queries
-    }
-
-    pub async fn check(&mut self, goals: &[Goal]) -> Result<Vec<bool>, PermissionsError> {
+    /// `ahead` is what an earlier reading has asked for, and is asked for at once: so it is all of one revision, however many writes come
+    /// between one round and the next.
+    pub async fn check(&mut self, goals: &[Goal], ahead: &mut BTreeSet<Wanted>) -> Result<Vec<bool>, Stopped> {
+        if ahead.is_empty() {
+            self.revision = self.remembered.revision();
+        }
+        self.fetch(ahead.clone()).await?;
         let mut walks: Vec<_> = goals
             .iter()
             .map(|g| Walk { subject: &g.subject, answer: false, frontier: vec![(g.resource.clone(), g.name)], seen: HashSet::new() })
             .collect();
         while walks.iter().any(|w| !w.frontier.is_empty()) {
             let mut needed = BTreeSet::new();
-            for (object, name) in walks.iter().flat_map(|w| &w.frontier) {
-                let Some(kind) = self.schema.find(&object.kind) else { continue };
-                let Opened { direct, arrows } = Opened::of(kind, name);
-                for relation in direct.into_iter().chain(arrows.into_iter().map(|(relation, _)| relation)) {
-                    needed.insert((object.clone(), relation.to_owned()));
+            for walk in &walks {
+                for (object, name) in &walk.frontier {
+                    needed.extend(self.opened.branches(object, name).into_iter().flat_map(|b| b.wanted(object, walk.subject)));
                 }
             }
+            ahead.extend(needed.iter().cloned());
             self.fetch(needed).await?;
             for walk in &mut walks {
                 self.step(walk);
             }
+        }
+        if !self.is_present && !self.subjects.is_empty() {
+            let revision = self.tuples.revision().await?;
+            self.see(revision)?;
         }
         Ok(walks.into_iter().map(|w| w.answer).collect())
     }
@@ -107,15 +159,14 @@ impl<'a> Reading<'a> {
     /// Takes a walk one round on; one that has its answer has nothing left to look at.
     fn step(&self, walk: &mut Walk<'_>) {
         for (object, name) in std::mem::take(&mut walk.frontier) {
-            let Some(kind) = self.schema.find(&object.kind) else { continue };
-            let Opened { direct, arrows } = Opened::of(kind, name);
-            if direct.iter().any(|relation| self.of(&object, relation).contains(walk.subject)) {
+            let Some(Branches { direct, arrows }) = self.opened.branches(&object, name) else { continue };
+            if direct.iter().any(|relation| !self.of(&wanted(&object, relation, Some(walk.subject))).is_empty()) {
                 walk.answer = true;
                 walk.frontier.clear();
                 return;
             }
             for (relation, permission) in arrows {
-                for next in self.of(&object, relation) {
+                for next in self.of(&wanted(&object, relation, None)) {
                     if walk.seen.insert((next.clone(), permission)) {
                         walk.frontier.push((next.clone(), permission));
                     }
@@ -124,27 +175,38 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn of(&self, object: &Object, relation: &str) -> &[Object] {
-        self.subjects.get(&(object.clone(), relation.to_owned())).map_or(&[], Vec::as_slice)
+    fn of(&self, wanted: &Wanted) -> &[Object] {
+        self.subjects.get(wanted).map_or(&[], |subjects| subjects)
     }
 
-    async fn fetch(&mut self, needed: BTreeSet<(Object, String)>) -> Result<(), PermissionsError> {
-        let missing: Vec<_> = needed.into_iter().filter(|pair| !self.subjects.contains_key(pair)).collect();
+    async fn fetch(&mut self, needed: BTreeSet<Wanted>) -> Result<(), Stopped> {
+        let mut missing: Vec<_> = needed.into_iter().filter(|wanted| !self.subjects.contains_key(wanted)).collect();
+        if let Some(revision) = self.revision {
+            self.remembered.recall(revision, &mut missing, &mut self.subjects);
+        }
         for chunk in missing.chunks(CHUNK) {
-            self.queries += 1;
-            let found = self.tuples.subjects(chunk).await?;
-            for pair in chunk {
-                self.subjects.insert(pair.clone(), Vec::new());
-            }
-            for Relationship { resource, relation, subject } in found {
-                self.subjects.entry((resource, relation)).or_default().push(subject);
-            }
+            let (revision, found) = self.tuples.subjects(chunk).await?;
+            let found: Vec<_> = chunk.iter().zip(found.into_iter().map(Arc::from)).collect();
+            self.remembered.learn(revision, found.iter().map(|(wanted, subjects)| (*wanted, subjects)));
+            self.see(revision)?;
+            self.subjects.extend(found.into_iter().map(|(wanted, subjects)| (wanted.clone(), subjects)));
         }
         Ok(())
     }
 
+    /// The store has just named its revision.
+    fn see(&mut self, revision: Revision) -> Result<(), Stopped> {
+        if self.revision.is_some_and(|known| known != revision) && !self.subjects.is_empty() {
+            self.remembered.learn(revision, std::iter::empty());
+            return Err(Stopped::Moved);
+        }
+        self.revision = Some(revision);
+        self.is_present = true;
+        Ok(())
+    }
+
     /// Ids of all objects of `kind` on which `subject` has `name`, sorted.
-    pub async fn lookup(&mut self, kind: &str, name: &str, subject: &Object) -> Result<Vec<String>, PermissionsError> {
+    pub async fn lookup(&mut self, kind: &str, name: &str, subject: &Object) -> Result<Vec<String>, Stopped> {
         // What the subject has: a relation or permission, on an object.
         let mut held: HashSet<(Object, &'static str)> = HashSet::new();
         let mut fresh: Vec<(Object, &'static str)> = Vec::new();
@@ -186,11 +248,15 @@ impl<'a> Reading<'a> {
         Ok(ids.into_iter().collect())
     }
 
-    async fn by_subject(&mut self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
+    async fn by_subject(&mut self, subjects: &[Object]) -> Result<Vec<Relationship>, Stopped> {
         let mut found = Vec::new();
         for chunk in subjects.chunks(CHUNK) {
-            self.queries += 1;
-            found.extend(self.tuples.by_subject(chunk).await?);
+            let (revision, some) = self.tuples.by_subject(chunk).await?;
+            if self.revision.is_some_and(|known| known != revision) {
+                return Err(Stopped::Moved);
+            }
+            self.revision = Some(revision);
+            found.extend(some);
         }
         Ok(found)
     }

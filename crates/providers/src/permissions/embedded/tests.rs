@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::permissions::Update::{Create, Delete, Touch};
-use domain::permissions::{Consistency, UPDATES_MAX};
+use domain::permissions::{Consistency, Revision, UPDATES_MAX, Wanted};
 
 use super::*;
 use crate::permissions::tests::memory::Memory;
@@ -147,6 +147,64 @@ async fn an_answer_is_that_of_one_revision_whenever_a_write_comes_between() {
 }
 
 #[tokio::test]
+async fn an_answer_is_found_although_a_write_comes_before_every_query() {
+    let memory = Memory { restless: true, ..Memory::default() };
+    memory.apply(&WORLD.iter().map(|t| Touch(tuple(t))).collect::<Vec<_>>());
+    let memory = Arc::new(memory);
+    let embedded = Embedded::new(memory.clone());
+    // Three rounds from the platform, which no three queries would meet at one revision.
+    assert!(may(&embedded, "environment:e#read@user:auditor").await);
+    assert!(!may(&embedded, "environment:e#administer@user:auditor").await);
+    assert!(*memory.queries.lock().unwrap() < 20);
+}
+
+#[tokio::test]
+async fn what_was_read_once_is_read_again_only_after_a_write() {
+    let memory = Arc::new(Memory::default());
+    memory.apply(&WORLD.iter().map(|t| Touch(tuple(t))).collect::<Vec<_>>());
+    let embedded = Embedded::new(memory.clone());
+    let queries = || *memory.queries.lock().unwrap();
+    assert!(may(&embedded, "workspace:w#read@user:account-admin").await);
+    let once = queries();
+    assert!(may(&embedded, "workspace:w#read@user:account-admin").await);
+    assert_eq!(queries(), once);
+    // By somebody else, whom this evaluator does not hear of.
+    memory.apply(&[Delete(tuple("account:a#admin@user:account-admin"))]);
+    assert!(!may(&embedded, "workspace:w#read@user:account-admin").await);
+    assert!(queries() > once);
+    memory.apply(&[Touch(tuple("workspace:w#viewer@user:account-admin"))]);
+    assert!(may(&embedded, "workspace:w#read@user:account-admin").await);
+}
+
+#[tokio::test]
+async fn a_write_that_took_the_number_of_a_lost_one_is_seen() {
+    let memory = Arc::new(Memory::default());
+    let write = |viewer: &str, mark| {
+        *memory.mark.lock().unwrap() = Some(uuid::Uuid::from_u128(mark));
+        let mut state = memory.state.lock().unwrap();
+        *state = (1, BTreeSet::from([tuple(&format!("workspace:w#viewer@user:{viewer}"))]));
+    };
+    let embedded = Embedded::new(memory.clone());
+    write("ann", 1);
+    assert!(may(&embedded, "workspace:w#read@user:ann").await);
+    write("bob", 2);
+    assert!(!may(&embedded, "workspace:w#read@user:ann").await);
+}
+
+#[tokio::test]
+async fn of_many_members_only_the_one_in_question_is_read() {
+    let memory = Arc::new(Memory::default());
+    memory.apply(&(0..1000).map(|n| Touch(tuple(&format!("account:a#member@user:u{n}")))).collect::<Vec<_>>());
+    let wanted = Wanted { resource: Object::new("account", "a"), relation: "member", subject: Some(Object::new("user", "u7")) };
+    assert_eq!(memory.subjects(&[wanted]).await.unwrap().1, [vec![Object::new("user", "u7")]]);
+    let reads = Arc::new(Largest { inner: memory, most: std::sync::Mutex::default() });
+    let embedded = Embedded::new(reads.clone());
+    assert!(may(&embedded, "account:a#read@user:u7").await);
+    assert!(!may(&embedded, "account:a#read@user:stranger").await);
+    assert_eq!(*reads.most.lock().unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_lookup_is_that_of_one_revision_whenever_a_write_comes_between() {
     // A workspace leaves the account while its viewing becomes direct: at every revision both were readable.
     for moves_at in 1..=6 {
@@ -273,4 +331,40 @@ async fn read_gives_the_relationships_that_match() {
     assert_eq!(found, [tuple("workspace:w#viewer@user:viewer"), tuple("workspace:w2#viewer@user:viewer")]);
     let unknown = Filter { resource_kind: "folder".to_owned(), ..filter };
     assert!(matches!(embedded.read(&unknown).await, Err(PermissionsError::Invalid(_))));
+}
+
+/// How many subjects one question has given at most.
+struct Largest {
+    inner: Arc<Memory>,
+    most: std::sync::Mutex<usize>,
+}
+
+#[async_trait]
+impl Tuples for Largest {
+    async fn revision(&self) -> Result<Revision, PermissionsError> {
+        self.inner.revision().await
+    }
+
+    async fn subjects(&self, wanted: &[Wanted]) -> Result<(Revision, Vec<Vec<Object>>), PermissionsError> {
+        let (revision, found) = self.inner.subjects(wanted).await?;
+        let mut most = self.most.lock().unwrap();
+        *most = found.iter().map(Vec::len).max().unwrap_or_default().max(*most);
+        Ok((revision, found))
+    }
+
+    async fn by_subject(&self, subjects: &[Object]) -> Result<(Revision, Vec<Relationship>), PermissionsError> {
+        self.inner.by_subject(subjects).await
+    }
+
+    async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
+        self.inner.matching(filter).await
+    }
+
+    async fn page(&self, kind: &str, after: Option<&Relationship>, limit: u32) -> Result<Vec<Relationship>, PermissionsError> {
+        self.inner.page(kind, after, limit).await
+    }
+
+    async fn write(&self, updates: &[Update], preconditions: &[Precondition]) -> Result<i64, PermissionsError> {
+        self.inner.write(updates, preconditions).await
+    }
 }

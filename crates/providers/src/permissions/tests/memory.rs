@@ -5,11 +5,15 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use domain::permissions::Update::{self, Create, Delete, Touch};
-use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples};
+use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Revision, Tuples, Wanted};
+use uuid::Uuid;
 
-/// One consistent state; before its `moves_at`-th query the updates in `moves` are applied, as by somebody else.
+/// One consistent state; before its `moves_at`-th query the updates in `moves` are applied, as by somebody else; before each one where it
+/// is `restless`.
 #[derive(Default)]
 pub struct Memory {
+    pub restless: bool,
+    pub mark: Mutex<Option<Uuid>>,
     pub state: Mutex<(i64, BTreeSet<Relationship>)>,
     pub queries: Mutex<usize>,
     pub moves_at: usize,
@@ -20,10 +24,14 @@ impl Memory {
     fn query(&self) -> Vec<Relationship> {
         let mut queries = self.queries.lock().unwrap();
         *queries += 1;
-        if *queries == self.moves_at {
+        if self.restless || *queries == self.moves_at {
             self.apply(&self.moves);
         }
         self.state.lock().unwrap().1.iter().cloned().collect()
+    }
+
+    fn named(&self) -> Revision {
+        Revision { number: self.state.lock().unwrap().0, mark: *self.mark.lock().unwrap() }
     }
 
     pub fn apply(&self, updates: &[Update]) -> i64 {
@@ -48,18 +56,23 @@ fn matches(f: &Filter, r: &Relationship) -> bool {
 
 #[async_trait]
 impl Tuples for Memory {
-    async fn revision(&self) -> Result<i64, PermissionsError> {
-        Ok(self.state.lock().unwrap().0)
+    async fn revision(&self) -> Result<Revision, PermissionsError> {
+        Ok(self.named())
     }
 
-    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError> {
-        let wanted: HashSet<_> = resources.iter().map(|(object, relation)| (object, relation.as_str())).collect();
-        Ok(self.query().into_iter().filter(|r| wanted.contains(&(&r.resource, r.relation.as_str()))).collect())
+    async fn subjects(&self, wanted: &[Wanted]) -> Result<(Revision, Vec<Vec<Object>>), PermissionsError> {
+        let tuples = self.query();
+        let is_of = |r: &&Relationship, wanted: &Wanted| {
+            r.resource == wanted.resource && r.relation == wanted.relation && wanted.subject.as_ref().is_none_or(|s| *s == r.subject)
+        };
+        let of = |wanted: &Wanted| tuples.iter().filter(|r| is_of(r, wanted)).map(|r| r.subject.clone()).collect();
+        Ok((self.named(), wanted.iter().map(of).collect()))
     }
 
-    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
+    async fn by_subject(&self, subjects: &[Object]) -> Result<(Revision, Vec<Relationship>), PermissionsError> {
         let wanted: HashSet<_> = subjects.iter().collect();
-        Ok(self.query().into_iter().filter(|r| wanted.contains(&r.subject)).collect())
+        let found = self.query().into_iter().filter(|r| wanted.contains(&r.subject)).collect();
+        Ok((self.named(), found))
     }
 
     async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Tuples, Update};
+use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Revision, Tuples, Update, Wanted};
 use rstest::rstest;
 
 use super::memory::Memory;
@@ -103,26 +103,35 @@ struct Flawed {
 }
 
 impl Flawed {
-    fn missing_one(&self, flaw: Flaw, mut found: Vec<Relationship>) -> Vec<Relationship> {
-        if self.flaw == flaw && found.len() > 1 {
+    fn missing_one<T>(&self, flaw: Flaw, found: &mut Vec<T>) {
+        if self.flaw == flaw {
             found.pop();
         }
-        found
     }
 }
 
 #[async_trait]
 impl Tuples for Flawed {
-    async fn revision(&self) -> Result<i64, PermissionsError> {
+    async fn revision(&self) -> Result<Revision, PermissionsError> {
         self.inner.revision().await
     }
 
-    async fn subjects(&self, resources: &[(Object, String)]) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.missing_one(Flaw::Forgets, self.inner.subjects(resources).await?))
+    async fn subjects(&self, wanted: &[Wanted]) -> Result<(Revision, Vec<Vec<Object>>), PermissionsError> {
+        let (revision, mut found) = self.inner.subjects(wanted).await?;
+        let some = found.iter_mut().filter(|subjects| !subjects.is_empty());
+        // Of those that are found there is one at least.
+        if let Some(last) = some.skip(1).last() {
+            self.missing_one(Flaw::Forgets, last);
+        }
+        Ok((revision, found))
     }
 
-    async fn by_subject(&self, subjects: &[Object]) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.missing_one(Flaw::Overlooks, self.inner.by_subject(subjects).await?))
+    async fn by_subject(&self, subjects: &[Object]) -> Result<(Revision, Vec<Relationship>), PermissionsError> {
+        let (revision, mut found) = self.inner.by_subject(subjects).await?;
+        if found.len() > 1 {
+            self.missing_one(Flaw::Overlooks, &mut found);
+        }
+        Ok((revision, found))
     }
 
     async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
