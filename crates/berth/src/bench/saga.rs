@@ -20,7 +20,8 @@ pub struct Arguments {
     /// How many runs are measured.
     #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// How many runs are between submission and end at once; with 1, one run at a time. All workers together work on as many.
+    /// How many runs are between submission and end at once, all workers together; with 1, one run at a time. With --burst: how many
+    /// each worker works on at once, as a setting of a worker that is added does.
     #[arg(long, value_name = "K", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     in_flight: u32,
     /// How many steps a run has.
@@ -125,14 +126,15 @@ impl Arguments {
             database: place.location.clone(),
             connections: self.on.connections,
             steps: self.steps,
-            concurrency: self.in_flight.div_ceil(self.workers) as usize,
+            concurrency: if self.burst { self.in_flight } else { self.in_flight.div_ceil(self.workers) } as usize,
         };
         Crew::processes(self.workers, &orders, &ears).await
     }
 
     fn sentence(&self) -> String {
         let what = if self.burst {
-            "All runs are submitted at once, then drained; runs a second are counted from the first submission to the last end"
+            "All runs are submitted at once, then drained, each worker at work on as many as are in flight; runs a second are counted from \
+             the first submission to the last end"
         } else {
             "As many runs as are in flight are kept between submission and end"
         };
