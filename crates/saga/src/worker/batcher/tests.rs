@@ -100,7 +100,7 @@ fn is_committed(answer: &CommitAnswer) -> bool {
 #[tokio::test]
 async fn more_commits_than_fit_into_one_transaction_are_all_made_though_nobody_comes_after() {
     let (gated, batcher, first) = busy().await;
-    let waiting = join_all((0..3 * LARGEST + 1).map(|_| batcher.commit(commit())));
+    let waiting = join_all((0..=3 * LARGEST).map(|_| batcher.commit(commit())));
     let opened = async {
         // Polled after all of them: they are queued by now.
         assert_eq!(batcher.lock().len(), 3 * LARGEST + 1);
@@ -108,9 +108,9 @@ async fn more_commits_than_fit_into_one_transaction_are_all_made_though_nobody_c
     };
     let (answers, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(waiting, opened) }).await.expect("each is answered");
     assert!(answers.iter().all(is_committed) && is_committed(&first.await.unwrap()));
-    let batches = gated.batches.lock().unwrap();
-    assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [1, LARGEST, LARGEST, LARGEST, 1]);
-    let runs: std::collections::BTreeSet<_> = batches.iter().flatten().collect();
+    let made = gated.batches.lock().unwrap();
+    assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [1, LARGEST, LARGEST, LARGEST, 1]);
+    let runs: std::collections::BTreeSet<_> = made.iter().flatten().collect();
     assert_eq!(runs.len(), 3 * LARGEST + 2, "each once");
 }
 
