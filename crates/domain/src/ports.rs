@@ -181,6 +181,8 @@ pub struct RetryRun {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RetryAnswer {
     Created,
+    /// The run has been forgotten in the meantime.
+    Forgotten,
     /// Somebody retried it before.
     RetriedAlready {
         by: RunId,
@@ -296,6 +298,8 @@ pub enum RequestAnswer {
     Requested,
     /// The run has ended in the meantime.
     Ended,
+    /// The run has ended and been forgotten in the meantime.
+    Forgotten,
     /// The workspace's gate is shut.
     Frozen(Vec<Freeze>),
 }
