@@ -221,3 +221,68 @@ async fn lets_in(backends: &dyn Backends, login: &BackendSpec) -> Result<bool, F
         Err(error) => Err(Failure::new(format!("a login cannot be tried: {error:?}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use domain::ports::LoginAnswer;
+    use saga::{Fault, RunId};
+
+    use super::*;
+
+    /// Lets each login in as often as is written, and never again.
+    struct Shutting(Mutex<Vec<(Uuid, u32)>>);
+
+    #[async_trait]
+    impl Backends for Shutting {
+        fn name(&self, _: &str) -> Option<String> {
+            None
+        }
+        async fn create(&self, _: &BackendSpec, _: &CancellationToken) -> Result<String, CallError> {
+            Err(CallError::Failed(Fault::new("unasked", "Nobody asks for this")))
+        }
+        async fn drop(&self, _: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
+            Ok(())
+        }
+        async fn login(&self, spec: &BackendSpec, _: &CancellationToken) -> Result<(), CallError> {
+            let mut left = self.0.lock().unwrap();
+            match left.iter_mut().find(|(id, _)| *id == spec.id) {
+                Some((_, 0)) => Err(CallError::Failed(login_frozen())),
+                Some((_, times)) => {
+                    *times -= 1;
+                    Ok(())
+                }
+                None => Err(CallError::Failed(Fault::new("backend_workspace_missing", "There is no such backend workspace"))),
+            }
+        }
+        async fn set_login(&self, _: &BackendSpec, _: bool, _: i64, _: &CancellationToken) -> Result<LoginAnswer, CallError> {
+            Ok(LoginAnswer::Absent)
+        }
+    }
+
+    fn login(id: Uuid) -> BackendSpec {
+        BackendSpec {
+            id,
+            workspace_id: id,
+            environment_id: id,
+            environment: EnvironmentName::Dev,
+            region: REGION.to_owned(),
+            run: RunId(id),
+            key: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_workspace_is_shut_when_the_last_of_its_logins_is_refused_and_not_by_what_is_no_refusal() {
+        let ids: Vec<Uuid> = (0..3).map(|_| Uuid::now_v7()).collect();
+        let backends = Shutting(Mutex::new(vec![(ids[0], 0), (ids[1], 7), (ids[2], 2)]));
+        let workspace = Frozen { path: "here".to_owned(), logins: ids.iter().copied().map(login).collect() };
+        turned(&backends, &workspace, false).await.unwrap();
+        assert!(backends.0.lock().unwrap().iter().all(|(_, left)| *left == 0), "each was tried until it was refused");
+
+        let stranger = Frozen { path: "there".to_owned(), logins: vec![login(Uuid::now_v7())] };
+        assert!(turned(&backends, &stranger, false).await.unwrap_err().to_string().contains("cannot be tried"));
+    }
+}

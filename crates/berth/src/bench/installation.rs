@@ -31,6 +31,7 @@ pub struct Installation {
     folder: tempfile::TempDir,
     /// A migrated PostgreSQL; without one it is `berth dev`, with its SQLite in the folder.
     database: Option<String>,
+    /// Of every process.
     settings: Vec<(&'static str, String)>,
     store: Option<Store>,
 }
@@ -59,19 +60,16 @@ impl Installation {
         if on.database_url.is_some() {
             let key = installation.folder.path().join("issuer.key");
             operator::generate_key(&key)?;
-            installation.set("BERTH_ISSUER__KEY_FILE", key.display().to_string());
-            installation.set("BERTH_DATABASE__CONNECTIONS", on.connections.to_string());
-            // A command line would show its password.
-            installation.set("BERTH_DATABASE__URL", place.location.clone());
+            installation.settings = vec![
+                ("BERTH_ISSUER__KEY_FILE", key.display().to_string()),
+                ("BERTH_DATABASE__CONNECTIONS", on.connections.to_string()),
+                // A command line would show its password.
+                ("BERTH_DATABASE__URL", place.location.clone()),
+            ];
             installation.database = Some(place.location.clone());
             installation.store = Some(place.store.clone());
         }
         Ok(installation)
-    }
-
-    /// A setting of every process.
-    pub fn set(&mut self, name: &'static str, value: String) {
-        self.settings.push((name, value));
     }
 
     /// The data folder.
