@@ -15,6 +15,7 @@ mod members;
 mod pauses;
 mod platform;
 mod retention;
+mod retries;
 mod service_accounts;
 mod signing_keys;
 mod timer;
@@ -52,6 +53,7 @@ pub use members::*;
 pub use pauses::*;
 pub use platform::*;
 pub use retention::*;
+pub use retries::*;
 pub use service_accounts::*;
 pub use signing_keys::*;
 pub use timer::*;
@@ -168,43 +170,6 @@ pub struct Room {
     pub max: i64,
     /// The slug that a create would get now; `None` if a given one is taken.
     pub slug: Option<String>,
-}
-
-/// A retry of a `failed` or `cancelled` run: a new run for the same workspace or account.
-#[derive(Debug, Clone)]
-pub struct RetryRun {
-    pub run: NewRun,
-    pub audit: Draft,
-    pub idempotency: Option<Idempotency>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum RetryAnswer {
-    Created,
-    /// The run has been forgotten in the meantime.
-    Forgotten,
-    /// Somebody retried it before.
-    RetriedAlready {
-        by: RunId,
-    },
-    RunInProgress {
-        run: RunId,
-    },
-    /// Not `failed` any more.
-    NotFailed {
-        status: &'static str,
-    },
-    SlugTaken {
-        slug: String,
-    },
-    QuotaExceeded {
-        max: i64,
-    },
-    AccountNotActive {
-        status: Option<crate::model::AccountStatus>,
-    },
-    /// The workspace's gate is shut.
-    Frozen(Vec<Freeze>),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
