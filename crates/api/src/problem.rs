@@ -108,6 +108,8 @@ codes! {
         "Delete one that is no longer used.";
     LastOwner = 409 "last_owner": "There would be no owner left",
         "Make somebody else an owner first.";
+    LastOperator = 409 "last_operator": "There would be no operator left",
+        "Have somebody else made an operator first (`berth token --user NAME --role operator --on platform`), or let another operator do it.";
     RunInProgress = 409 "run_in_progress": "Another run is at work on this workspace",
         "Wait for the run at `run_url` to end, or cancel it.";
     VerbConflict = 409 "verb_conflict": "The run's state does not allow this",

@@ -10,12 +10,15 @@ mod crew;
 mod driver;
 mod ends;
 mod export;
+mod freeze;
 mod house;
 mod http;
 mod idle;
+mod installation;
 mod instant;
 mod limits;
 mod load;
+mod memory;
 mod noop;
 mod place;
 mod real;
@@ -23,6 +26,8 @@ mod report;
 mod requests;
 mod saga;
 mod sample;
+mod start;
+mod takeover;
 mod tap;
 mod worker;
 
@@ -51,6 +56,14 @@ pub enum Command {
     Claim(claim::Arguments),
     /// Watches workers that have nothing to do.
     Idle(idle::Arguments),
+    /// Starts a Berth on a database that is there already: how long until it is ready.
+    Start(start::Arguments),
+    /// Looks at what memory a Berth keeps, idle or with many runs that wait.
+    Memory(memory::Arguments),
+    /// Kills one of two workers: how long until the other has claimed all that it had in flight.
+    Takeover(takeover::Arguments),
+    /// Freezes workspaces over HTTP: how long until their backend lets nobody in.
+    Freeze(freeze::Arguments),
     /// Measures what the database does without Berth, for figures to be compared with.
     Limits(limits::Arguments),
     /// Executes runs for a measurement in another process; told what to do on standard input.
@@ -78,6 +91,10 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             Command::Check(arguments) => arguments.run().await,
             Command::Claim(arguments) => arguments.run().await,
             Command::Idle(arguments) => arguments.run().await,
+            Command::Start(arguments) => arguments.run().await,
+            Command::Memory(arguments) => arguments.run().await,
+            Command::Takeover(arguments) => arguments.run().await,
+            Command::Freeze(arguments) => arguments.run().await,
             Command::Limits(arguments) => arguments.run().await,
             Command::Worker => worker::run().await,
         }

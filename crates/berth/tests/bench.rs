@@ -31,8 +31,14 @@ async fn ended(mut command: Command) -> Output {
 
 /// Has it measure, and checks that the report has these figures, all of them numbers above nothing.
 async fn measured(arguments: &[&str], figures: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    measured_in(folder.path(), arguments, figures).await.0
+}
+
+/// As [`measured`], with this folder for what is temporary; and how much of that is left.
+async fn measured_in(folder: &Path, arguments: &[&str], figures: &[&str]) -> (Value, usize) {
     let mut command = berth(arguments);
-    command.args(["--output", "json"]);
+    command.args(["--output", "json"]).env("TMPDIR", folder);
     let output = ended(command).await;
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {err}");
@@ -47,7 +53,7 @@ async fn measured(arguments: &[&str], figures: &[&str]) -> Value {
         assert!(report["versions"][version].is_string(), "{report:#}");
     }
     assert!(report["versions"]["database"]["version"].is_string(), "{report:#}");
-    report
+    (report, std::fs::read_dir(folder).unwrap().count())
 }
 
 fn name(report: &Value) -> String {
@@ -248,6 +254,72 @@ async fn idle_workers_are_watched() {
         assert!(report[figure].is_f64(), "{report:#}");
     }
     assert!(!server.has(&name(&report)).await, "{report:#}");
+}
+
+#[tokio::test]
+async fn starts_are_measured_on_both_databases_and_nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let figures = ["p50_ms", "p99_ms", "first_ms"];
+    let (report, left) = measured_in(folder.path(), &["start", "--times", "2"], &figures).await;
+    assert_eq!((&report["parameters"]["command"], left), (&Value::from("dev"), 0), "{report:#}");
+
+    let server = Server::new().await;
+    let report = server.measured(&["start", "--times", "2"], &figures).await;
+    assert_eq!(report["parameters"]["command"], "serve", "{report:#}");
+    assert!(!server.has(&name(&report)).await, "{report:#}");
+}
+
+#[tokio::test]
+async fn memory_is_measured_of_a_process_that_is_idle_and_of_one_with_runs_that_wait() {
+    let figures = ["resident_mib", "own_mib", "peak_mib", "taken_up_in_seconds"];
+    let idle = measured(&["memory", "--idle-for", "0.1"], &figures).await;
+    let server = Server::new().await;
+    let waiting = server.measured(&["memory", "--idle-for", "0.1", "--waiting", "20", "--keep"], &figures).await;
+    for report in [&idle, &waiting] {
+        let figure = |name: &str| report[name].as_f64().unwrap();
+        // A program with a runtime and a database in it has a few MiB, and a process that has just begun no GiB.
+        assert!((4.0..1_024.0).contains(&figure("resident_mib")), "{report:#}");
+        assert!(figure("own_mib") < figure("resident_mib") && figure("resident_mib") <= figure("peak_mib"), "{report:#}");
+    }
+    let kept = name(&waiting);
+    let waiting = "select count(*) from provisioning_runs where state = 'waiting' and owner is null and saga = 'create-workspace'";
+    assert_eq!(server.asked_in(&kept, waiting).await, "20", "what is looked at has to have been taken up");
+    let begun = "select count(distinct run_id) from run_journal where event::text like '%create-environments%'";
+    assert_ne!(server.asked_in(&kept, begun).await, "0");
+    server.asked(&format!("drop database {kept}")).await;
+}
+
+#[tokio::test]
+async fn a_killed_workers_runs_are_seen_to_be_claimed_by_the_other() {
+    let server = Server::new().await;
+    let arguments = ["takeover", "--runs", "20", "--times", "2", "--lease", "2", "--keep"];
+    let report = server.measured(&arguments, &["p50_ms", "p99_ms", "lease_ms"]).await;
+    assert_eq!(report["lease_ms"], 2_000.0, "{report:#}");
+    assert!(report["longest_over_lease_ms"].is_f64(), "{report:#}");
+    let kept = name(&report);
+    let claims = "select string_agg(n || ' by ' || e, ', ') from
+                  (select count(*) n, epoch e from provisioning_runs group by epoch order by epoch) claimed";
+    assert_eq!(server.asked_in(&kept, claims).await, "40 by 2", "each run was claimed once by either worker");
+    server.asked(&format!("drop database {kept}")).await;
+
+    let output = ended(berth(&["takeover"])).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in processes of their own need PostgreSQL"), "{output:?}");
+}
+
+#[tokio::test]
+async fn freezes_are_measured_until_the_backend_refuses_the_login_on_both_databases() {
+    let arguments = ["freeze", "--times", "3", "--workspaces", "2"];
+    let figures = ["p50_ms", "p99_ms", "answered_p50_ms", "answered_p99_ms"];
+    let report = measured(&arguments, &figures).await;
+    assert_eq!(report["parameters"]["processes"], 1, "{report:#}");
+    let server = Server::new().await;
+    let report = server.measured(&[&arguments[..], &["--keep"]].concat(), &figures).await;
+    assert_eq!(report["parameters"]["processes"], 2, "{report:#}");
+    let kept = name(&report);
+    // Two to warm up, three that are measured; each was lifted again.
+    let frozen = "select count(*) from audit_entries where action = 'workspace.freeze'";
+    assert_eq!(server.asked_in(&kept, frozen).await, "5");
+    server.asked(&format!("drop database {kept}")).await;
 }
 
 #[tokio::test]

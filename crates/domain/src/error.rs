@@ -73,6 +73,9 @@ pub enum Error {
     SecretsExhausted { max: usize },
     #[error("another user has this identity")]
     IdentityTaken,
+    /// Whoever is let in could not be changed by anybody any more.
+    #[error("no operator who is let in would be left")]
+    LastOperator,
     #[error("this principal is a member already")]
     MemberExists,
     #[error("the {scope} would be left without an owner")]

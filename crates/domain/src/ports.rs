@@ -15,6 +15,7 @@ mod members;
 mod pauses;
 mod platform;
 mod retention;
+mod retries;
 mod service_accounts;
 mod signing_keys;
 mod timer;
@@ -52,6 +53,7 @@ pub use members::*;
 pub use pauses::*;
 pub use platform::*;
 pub use retention::*;
+pub use retries::*;
 pub use service_accounts::*;
 pub use signing_keys::*;
 pub use timer::*;
@@ -170,41 +172,6 @@ pub struct Room {
     pub slug: Option<String>,
 }
 
-/// A retry of a `failed` or `cancelled` run: a new run for the same workspace or account.
-#[derive(Debug, Clone)]
-pub struct RetryRun {
-    pub run: NewRun,
-    pub audit: Draft,
-    pub idempotency: Option<Idempotency>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum RetryAnswer {
-    Created,
-    /// Somebody retried it before.
-    RetriedAlready {
-        by: RunId,
-    },
-    RunInProgress {
-        run: RunId,
-    },
-    /// Not `failed` any more.
-    NotFailed {
-        status: &'static str,
-    },
-    SlugTaken {
-        slug: String,
-    },
-    QuotaExceeded {
-        max: i64,
-    },
-    AccountNotActive {
-        status: Option<crate::model::AccountStatus>,
-    },
-    /// The workspace's gate is shut.
-    Frozen(Vec<Freeze>),
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WorkspaceFilter {
     /// `deleted` finds those that are being purged as well; without a status both are left out, and what is purged always is.
@@ -296,6 +263,8 @@ pub enum RequestAnswer {
     Requested,
     /// The run has ended in the meantime.
     Ended,
+    /// The run has ended and been forgotten in the meantime.
+    Forgotten,
     /// The workspace's gate is shut.
     Frozen(Vec<Freeze>),
 }

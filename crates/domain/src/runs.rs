@@ -327,6 +327,7 @@ async fn hand_over(
             Ok(Reply::Fresh(requested))
         }
         Reply::Fresh(RequestAnswer::Frozen(freezes)) => Err(Error::Frozen { freezes }),
+        Reply::Fresh(RequestAnswer::Forgotten) => Err(NOT_FOUND),
         Reply::Fresh(RequestAnswer::Ended) => {
             Err(Error::VerbConflict { detail: format!("The run has ended in the meantime; there is nothing to {}.", word(verb)) })
         }

@@ -8,6 +8,7 @@ use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
 use crate::names::{Name, parse_comment};
+use crate::permissions::{Filter, Object, Relationship};
 use crate::ports::{Admission, ChangeAdmission, LinkIdentity, OutsideIdentity};
 use crate::{Berth, Caller, Error, Invalid, Principal, PrincipalKind};
 
@@ -20,7 +21,7 @@ const IDENTITY_RULE: &str =
 /// Shuts the user out: from the commit on no token of any kind is accepted in any process. Again, it changes nothing.
 ///
 /// # Errors
-/// `Forbidden` on the platform, [`Error::Invalid`], `NotFound` for what is no user, a reused key, an outage.
+/// `Forbidden` on the platform, [`Error::Invalid`], `NotFound` for what is no user, [`Error::LastOperator`], a reused key, an outage.
 pub async fn revoke(
     berth: &Berth,
     caller: &Caller,
@@ -34,7 +35,7 @@ pub async fn revoke(
 /// Lets the user in again, with tokens that are issued from now on.
 ///
 /// # Errors
-/// As [`revoke`].
+/// As [`revoke`], but for the last operator.
 pub async fn restore(
     berth: &Berth,
     caller: &Caller,
@@ -59,12 +60,35 @@ async fn change(
     if known.is_none() {
         return Err(Error::NotFound { what: WHAT });
     }
+    // Whoever shuts out somebody else is an operator who stays.
+    if revoke && caller.principal.id == user && !others_remain(berth, user).await? {
+        return Err(Error::LastOperator);
+    }
     let audit = Draft::of(caller, &*berth.ids, PLATFORM, None, if revoke { "user.revoke" } else { "user.restore" })
         .target(WHAT, user)
         .outcome("succeeded")
         .reason(&*berth.ids, comment.as_deref());
     let new = ChangeAdmission { user, revoke, audit, idempotency: replay.map(|replay| replay.keyed(caller, PLATFORM)) };
     berth.identities.change_admission(new).await?.fresh()
+}
+
+/// Whether somebody who is let in could still let `user` in again.
+async fn others_remain(berth: &Berth, user: Uuid) -> Result<bool, Error> {
+    let platform = Object::platform();
+    let operators =
+        Filter { resource_kind: platform.kind, resource_id: Some(platform.id), relation: Some("operator".to_owned()), subject: None };
+    for Relationship { subject, .. } in berth.permissions.read(&operators).await? {
+        let Ok(id) = Uuid::try_parse(&subject.id) else { continue };
+        let is_let_in = match PrincipalKind::parse(&subject.kind) {
+            Some(PrincipalKind::User) => id != user && berth.identities.admission(id).await?.revoked_at.is_none(),
+            Some(PrincipalKind::ServiceAccount) => !berth.service_accounts.is_disabled(id).await?,
+            None => false,
+        };
+        if is_let_in {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A user with an identity that an outside issuer vouches for.

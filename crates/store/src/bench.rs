@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod finished;
+pub(crate) mod owned;
 pub(crate) mod submit;
 
 use crate::Store;

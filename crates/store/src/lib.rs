@@ -74,6 +74,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         audit::search::STATEMENTS,
         bench::audit::STATEMENTS,
         bench::finished::STATEMENTS,
+        bench::owned::STATEMENTS,
         bench::submit::STATEMENTS,
         changes::STATEMENTS,
         changes::logins::STATEMENTS,

@@ -323,7 +323,10 @@ impl Store {
         let key = bucket(new.run.0);
         tx.locks(Rank::Run);
         let row = tx.query(&LOCK).bind(key).bind(new.run.0).fetch_optional().await?;
-        let Some(row) = row else { return Err(Error::broken(format!("there is no run {}", new.run))) };
+        let Some(row) = row else {
+            tx.rollback().await?;
+            return Ok(Written::Done(RequestAnswer::Forgotten));
+        };
         if row.get::<bool>("terminal")? {
             tx.rollback().await?;
             return Ok(Written::Done(RequestAnswer::Ended));

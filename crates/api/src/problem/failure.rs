@@ -52,6 +52,7 @@ impl From<Error> for Problem {
             Error::TokensExhausted { .. } => Self::new(Code::TokensExhausted, advised(&text, Code::TokensExhausted)),
             Error::DefaultRegionMissing => Self::of(Code::DefaultRegionMissing),
             Error::IdentityTaken => Self::of(Code::IdentityTaken),
+            Error::LastOperator => Self::of(Code::LastOperator),
             Error::MemberExists => Self::of(Code::MemberExists),
             Error::LastOwner { .. } => Self::new(Code::LastOwner, advised(&text, Code::LastOwner)),
             Error::RemovalPending => Self::of(Code::RemovalPending).retry_after(RETRY_AFTER_SECONDS),

@@ -16,7 +16,7 @@ use crate::query::NoQuery;
 ///
 /// From the answer on no token of theirs is accepted, whoever issued it and of whatever kind: logins, long-lived tokens, tokens for one
 /// workspace, and those of service accounts that act for them. Their memberships stay, and so do runs that they began. A user who is revoked
-/// already stays so. Needs `administer` on the platform.
+/// already stays so. Needs `administer` on the platform; who has it cannot revoke themselves while nobody else has it who is let in.
 #[utoipa::path(post, path = "/v1/users/{id}/revoke", operation_id = "revokeUser", tag = "Users",
     params(("id" = uuid::Uuid, Path, description = "The user's id")),
     request_body(content = AdmissionRequest, example = json!({"comment": "left the company"})),
@@ -26,7 +26,7 @@ use crate::query::NoQuery;
                 "tokens_not_before": "2026-11-22T19:30:00.123456Z"})),
         (status = 403, description = "The right that this needs is missing"),
         (status = 404, description = "There is no such user"),
-        (status = 409, description = "A request with the same Idempotency-Key is still being served")))]
+        (status = 409, description = "You are the only operator who is let in, or a request with the same Idempotency-Key is still being served")))]
 pub async fn revoke(
     Extracted(state): Extracted<State>,
     Authenticated(caller): Authenticated,

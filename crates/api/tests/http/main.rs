@@ -14,6 +14,7 @@ mod drift;
 mod editing;
 mod events;
 mod exports;
+mod forgotten;
 mod hostile;
 mod idempotency;
 mod inner;

@@ -156,6 +156,28 @@ async fn an_order_is_an_operators_about_a_user_and_is_recorded_with_its_reason()
 }
 
 #[tokio::test]
+async fn an_operator_revokes_themselves_only_where_another_one_is_let_in() {
+    let cast = Cast::new().await;
+    let Cast { world, operator, ada, robot, .. } = &cast;
+    let revoke = async |of: &User, by: &User| world.post(&format!("/v1/users/{}/revoke", of.principal.id), by, json!({})).await;
+    let alone = revoke(operator, operator).await;
+    assert_eq!(alone.code(), (409, "last_operator"), "{}", alone.text());
+    assert!(alone.json["detail"].as_str().unwrap().contains("--role operator"), "it says what to do: {}", alone.text());
+    assert_eq!(world.get("/v1/me", operator).await.status, 200);
+
+    // One who is shut out could not let them in again, and neither could what is no operator.
+    world.relate(Object::platform(), "operator", ada.principal).await;
+    world.relate(Object::platform(), "auditor", robot.principal).await;
+    assert_eq!(revoke(ada, operator).await.status, 200);
+    assert_eq!(revoke(operator, operator).await.code(), (409, "last_operator"));
+
+    world.relate(Object::platform(), "operator", robot.principal).await;
+    assert_eq!(revoke(operator, operator).await.status, 200, "a service account can let them in again");
+    assert_eq!(world.get("/v1/me", operator).await.status, 401);
+    assert_eq!(world.post(&format!("/v1/users/{}/restore", operator.principal.id), robot, json!({})).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_repeated_order_is_answered_as_the_first_was_and_does_nothing() {
     let cast = Cast::new().await;
     let path = format!("/v1/users/{}/revoke", cast.ada.principal.id);

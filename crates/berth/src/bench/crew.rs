@@ -42,7 +42,7 @@ impl Crew {
     /// The saga cannot be made.
     pub fn here(store: Store, steps: u32, concurrency: usize, ended: UnboundedSender<Ended>) -> Result<Self, Failure> {
         let tap = std::sync::Arc::new(Tap::new(store, ended));
-        let (worker, handle) = Worker::new(tap, noop::registry(steps)?, options(concurrency));
+        let (worker, handle) = Worker::new(tap, noop::registry(steps, false)?, options(concurrency));
         let stop = CancellationToken::new();
         let working = tokio::spawn(worker.run(stop.clone()));
         Ok(Self::Here { handle, stop, working })
@@ -79,6 +79,19 @@ impl Crew {
             Self::Here { .. } => Vec::new(),
             Self::Processes(hands) => hands.iter().filter_map(|hand| hand.child.id()).collect(),
         }
+    }
+
+    /// Ends the workers' processes as a crash would, at once and without a farewell.
+    ///
+    /// # Errors
+    /// One was gone already.
+    pub fn kill(&mut self) -> Result<(), Failure> {
+        if let Self::Processes(hands) = self {
+            for hand in hands {
+                hand.child.start_kill().map_err(|e| Failure::new(format!("a worker's process cannot be killed: {e}")))?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the workers drain, and waits for them.

@@ -9,7 +9,7 @@ use super::crew::{self, Crew};
 use super::place::{On, Place};
 use super::refused;
 use super::report::{Form, Report};
-use super::worker::Orders;
+use super::worker::{Orders, usual_lease};
 use crate::failure::Failure;
 
 /// What workers do when they start is over by then.
@@ -33,11 +33,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub async fn run(&self) -> Result<(), Failure> {
-        if self.on.database_url.is_none() {
-            return Err(Failure::new(
-                "workers in processes of their own need PostgreSQL: SQLite is for one process. Name a server: --database-url URL",
-            ));
-        }
+        self.on.several_processes()?;
         self.on.with(async |place| self.measure(place).await?.print(&self.form, place).await).await
     }
 
@@ -46,7 +42,14 @@ impl Arguments {
         let db = place.store.db();
         let counted = db.count_statements().await.map_err(failed)?;
         let (ears, _deaf) = crew::ears();
-        let orders = Orders { database: place.location.clone(), connections: self.on.connections, steps: 1, concurrency: 64 };
+        let orders = Orders {
+            database: place.location.clone(),
+            connections: self.on.connections,
+            steps: 1,
+            concurrency: 64,
+            lease: usual_lease(),
+            lasting: false,
+        };
         let crew = Crew::processes(self.workers, &orders, &ears).await?;
         let pids = crew.pids();
         tokio::time::sleep(SETTLED).await;

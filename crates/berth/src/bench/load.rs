@@ -109,10 +109,19 @@ pub fn get(token: &str, path: &str) -> Vec<u8> {
 
 /// As [`get`], with a body and a key of its own, as a client sends it that wants to try again.
 pub fn post(token: &str, path: &str, key: &str, body: &Value) -> Vec<u8> {
+    with_body("POST", token, path, &format!("idempotency-key: {key}\r\n"), body)
+}
+
+/// A change, which comes to the same however often it is sent.
+pub fn patch(token: &str, path: &str, body: &Value) -> Vec<u8> {
+    with_body("PATCH", token, path, "", body)
+}
+
+fn with_body(method: &str, token: &str, path: &str, more: &str, body: &Value) -> Vec<u8> {
     let body = body.to_string();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         idempotency-key: {key}\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n{more}\
+         content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -1,5 +1,5 @@
 //! The saga that is measured: as many steps as are wanted, one after the other, each of which does nothing. What is left is
-//! what the engine and the database cost.
+//! what the engine and the database cost. Where it is measured what becomes of runs, their steps last until they are stopped.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -46,14 +46,17 @@ pub fn definition(steps: u32) -> Result<Definition, Failure> {
 ///
 /// # Errors
 /// As [`definition`].
-pub fn registry(steps: u32) -> Result<Arc<Registry<Change>>, Failure> {
-    let code: Vec<Arc<dyn Step<Change>>> = vec![Arc::new(DoNothing)];
+pub fn registry(steps: u32, lasting: bool) -> Result<Arc<Registry<Change>>, Failure> {
+    let code: Vec<Arc<dyn Step<Change>>> = vec![Arc::new(DoNothing { lasting })];
     let mut registry = Registry::default();
     registry.add(definition(steps)?, &code, |_, _, _| None).map_err(refused)?;
     Ok(Arc::new(registry))
 }
 
-struct DoNothing;
+struct DoNothing {
+    /// Each attempt goes on until it is told to stop.
+    lasting: bool,
+}
 
 #[async_trait]
 impl Step<Change> for DoNothing {
@@ -65,7 +68,10 @@ impl Step<Change> for DoNothing {
         None
     }
 
-    async fn run(&self, _: &Attempt) -> Outcome<Change> {
+    async fn run(&self, attempt: &Attempt) -> Outcome<Change> {
+        if self.lasting {
+            attempt.cancelled.cancelled().await;
+        }
         Outcome::done(json!({"ok": true}))
     }
 

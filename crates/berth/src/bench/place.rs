@@ -93,6 +93,19 @@ impl On {
         }
     }
 
+    /// For a measurement with workers in processes of their own.
+    ///
+    /// # Errors
+    /// No server is named.
+    pub fn several_processes(&self) -> Result<(), Failure> {
+        match self.database_url {
+            Some(_) => Ok(()),
+            None => Err(Failure::new(
+                "workers in processes of their own need PostgreSQL: SQLite is for one process. Name a server: --database-url URL",
+            )),
+        }
+    }
+
     /// A measurement's parameters, and on what it was made.
     pub fn parameters(&self, of: Value) -> Value {
         let mut parameters = of;

@@ -9,7 +9,7 @@ use super::limits::{Beside, Letter};
 use super::place::{On, Place};
 use super::report::{Form, Report};
 use super::sample::rate;
-use super::worker::Orders;
+use super::worker::{Orders, usual_lease};
 use super::{noop, real};
 use crate::failure::Failure;
 
@@ -50,10 +50,8 @@ pub struct Arguments {
 
 impl Arguments {
     pub async fn run(&self) -> Result<(), Failure> {
-        if !self.is_here() && self.on.database_url.is_none() {
-            return Err(Failure::new(
-                "workers in processes of their own need PostgreSQL: SQLite is for one process. Name a server: --database-url URL",
-            ));
+        if !self.is_here() {
+            self.on.several_processes()?;
         }
         let units: &[_] = match (self.real, self.in_flight) {
             (true, _) => &[],
@@ -127,6 +125,8 @@ impl Arguments {
             connections: self.on.connections,
             steps: self.steps,
             concurrency: if self.burst { self.in_flight } else { self.in_flight.div_ceil(self.workers) } as usize,
+            lease: usual_lease(),
+            lasting: false,
         };
         Crew::processes(self.workers, &orders, &ears).await
     }

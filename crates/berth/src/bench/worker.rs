@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use saga::worker::{Options, Worker};
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,27 @@ pub struct Orders {
     pub connections: u32,
     pub steps: u32,
     pub concurrency: usize,
+    /// How long its claims stand; they are renewed in proportion.
+    pub lease: Duration,
+    /// No step ends by itself.
+    pub lasting: bool,
 }
 
 /// As `berth dev` and production work, but for the number of runs at once.
 pub fn options(concurrency: usize) -> Options {
     Options { concurrency, ..Options::default() }
+}
+
+/// How long claims stand, unless it is settled otherwise.
+pub fn usual_lease() -> Duration {
+    Options::default().lease
+}
+
+/// As [`options`], with another lease.
+fn leased(concurrency: usize, lease: Duration) -> Options {
+    let usual = options(concurrency);
+    let part = lease.as_secs_f64() / usual.lease.as_secs_f64();
+    Options { lease, renew_every: usual.renew_every.mul_f64(part), ..usual }
 }
 
 pub async fn run() -> Result<(), Failure> {
@@ -39,7 +56,7 @@ pub async fn run() -> Result<(), Failure> {
     let store = place::open(&orders.database, true, orders.connections).await?;
     let (sender, mut ended) = crew::ears();
     let tap = Arc::new(Tap::new(store.clone(), sender));
-    let (worker, handle) = Worker::new(tap, noop::registry(orders.steps)?, options(orders.concurrency));
+    let (worker, handle) = Worker::new(tap, noop::registry(orders.steps, orders.lasting)?, leased(orders.concurrency, orders.lease));
     let stop = CancellationToken::new();
     let working = tokio::spawn(worker.run(stop.clone()));
     crate::print(&format!("{READY}\n"))?;

@@ -11,7 +11,8 @@ use crate::data_folder::cannot;
 use crate::failure::Failure;
 use crate::ids::RandomIds;
 
-const FOLDER: &str = "backends";
+/// In the data folder.
+pub const FOLDER: &str = "backends";
 
 /// Opens the backends of every region; those of `local` are in `folder`.
 ///

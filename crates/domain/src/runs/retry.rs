@@ -5,8 +5,8 @@
 use saga::{RunId, Verb};
 use serde_json::Value;
 
-use super::Requested;
 use super::new_run::NewRunOf;
+use super::{NOT_FOUND, Requested};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::model::ProvisioningRun;
@@ -71,6 +71,7 @@ fn read<T: serde::de::DeserializeOwned>(saga: &str, input: &Value) -> Result<T, 
 fn refused(answer: RetryAnswer) -> Error {
     match answer {
         RetryAnswer::Created => unreachable!("a created run is no refusal"),
+        RetryAnswer::Forgotten => NOT_FOUND,
         RetryAnswer::RetriedAlready { by } => Error::VerbConflict { detail: format!("The run was retried already, as run {by}.") },
         RetryAnswer::Frozen(freezes) => Error::Frozen { freezes },
         RetryAnswer::RunInProgress { run } => Error::RunInProgress { run },

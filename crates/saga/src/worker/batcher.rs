@@ -2,6 +2,9 @@
 //! lone run waits for nobody, and many share what a commit costs. No timer gathers anything, and no task stands in between:
 //! whoever finds a place free commits for all who wait.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};

@@ -124,7 +124,8 @@ async fn retry_account(tx: &mut Tx, new: &RetryRun, of: RunId) -> Result<Option<
 async fn ruled_out(tx: &mut Tx, of: RunId, live: Option<Row>) -> Result<Option<RetryAnswer>, Error> {
     tx.locks(Rank::Run);
     let row = tx.query(&super::LOCK).bind(bucket(of.0)).bind(of.0).fetch_optional().await?;
-    let row = row.ok_or_else(|| Error::broken(format!("there is no run {of}")))?;
+    // Whoever asks has seen it; retention has had it since then.
+    let Some(row) = row else { return Ok(Some(RetryAnswer::Forgotten)) };
     if let Some(by) = row.get::<Option<Uuid>>("retried_by")? {
         return Ok(Some(RetryAnswer::RetriedAlready { by: RunId(by) }));
     }

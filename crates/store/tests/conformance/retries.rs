@@ -2,13 +2,14 @@
 
 use domain::change::Subject;
 use domain::model::{AccountStatus, WorkspaceStatus};
-use domain::ports::{Accounts, ProvisioningRuns, RetryAnswer, RetryRun, Slug, Workspaces, Written};
+use domain::ports::{Accounts, ProvisioningRuns, RequestAnswer, RetryAnswer, RetryRun, Slug, Workspaces, Written};
 use rstest::rstest;
-use saga::RunId;
 use saga::journal::Ending;
+use saga::{RunId, Verb};
 use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
 
+use crate::requests::{ask, new_request};
 use crate::world::{World, draft, ended, idempotency, new_account, new_run, user};
 
 fn retry_of(account: Uuid, workspace: Option<Uuid>, of: RunId) -> RetryRun {
@@ -131,4 +132,19 @@ async fn of_many_retries_at_once_one_makes_a_run(#[values(Sqlite, Postgres)] bac
         }
     }
     assert_eq!(created, 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_run_that_is_not_there_any_more_is_told_from_one_that_cannot_be_retried(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(1).await;
+    let (workspace, run) = failed(&world, account, "a", Ending::Failed).await;
+    let forgotten = RunId(new_run(account, None).id.0);
+    for about in [Some(workspace), None] {
+        assert_eq!(retry(&world, &retry_of(account, about, forgotten)).await, RetryAnswer::Forgotten);
+    }
+    let asked = ask(&world, &new_request(account, forgotten, Verb::Cancel)).await;
+    assert_eq!(asked, Written::Done(RequestAnswer::Forgotten));
+    assert_eq!(retry(&world, &retry_of(account, Some(workspace), run)).await, RetryAnswer::Created, "nothing was changed");
 }
