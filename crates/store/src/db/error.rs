@@ -4,7 +4,7 @@ use saga::StoreError;
 use sqlx::error::DatabaseError;
 
 /// A failed statement, sorted by what may be concluded from it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Error {
     /// A unique, foreign or check constraint, or a value that the column cannot hold: this data will never fit.
     Unfit(String),
