@@ -13,14 +13,19 @@ use crate::db::{Columns, Db, Error, Rank, Tx};
 
 crate::statements! {
     RAISE = shared("update relationship_revision set revision = revision + 1 where id = 1 returning revision");
-    // Which of these are held: looked up by the key, or by what of it is before the subject.
+    // Which of these are held: by the whole key, or by what of it is before the subject. Each is looked up by itself, as in
+    // `SUBJECTS`: where there are many, `exists` would read the table whole.
     HELD = split(
-        "select k.n from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-           as k(n, type, id, relation, subject_type, subject_id)
-         where case when k.subject_type is null
-           then exists (select 1 from relationships r where r.resource_type = k.type and r.resource_id = k.id and r.relation = k.relation)
-           else exists (select 1 from relationships r where r.resource_type = k.type and r.resource_id = k.id and r.relation = k.relation
-             and r.subject_type = k.subject_type and r.subject_id = k.subject_id) end",
+        "with k as materialized (
+               select * from unnest((select $1::bigint[]), (select $2::text[]), (select $3::text[]), (select $4::text[]), (select $5::text[]),
+                 (select $6::text[])) as k(n, type, id, relation, subject_type, subject_id))
+           select k.n from k cross join lateral (
+               select 1 from relationships r where r.resource_type = k.type and r.resource_id = k.id and r.relation = k.relation limit 1) t
+             where k.subject_type is null
+             union all
+           select k.n from k cross join lateral (
+               select 1 from relationships r where r.resource_type = k.type and r.resource_id = k.id and r.relation = k.relation
+                 and r.subject_type = k.subject_type and r.subject_id = k.subject_id limit 1) t",
         "select k.value->>0 as n from json_each($1) k
          where case when k.value->>4 is null
            then exists (select 1 from relationships r where r.resource_type = k.value->>1 and r.resource_id = k.value->>2

@@ -95,7 +95,8 @@ async fn ends_of_one_batch_go_on_their_accounts_chains_in_its_order_and_give_bac
                 hash.update(serde_json_canonicalizer::to_vec(&record).unwrap());
                 hash.update(b"\n");
             }
-            assert_eq!(digest, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            let hex: Vec<String> = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, hex.concat());
         }
         let room = made.world.store.room(*account, &Slug::Given("free".to_owned())).await.unwrap().unwrap();
         assert_eq!(room.live, 2, "one of the three failed or was cancelled; who was abandoned holds its quota");

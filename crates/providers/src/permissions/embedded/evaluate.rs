@@ -87,6 +87,7 @@ impl<'a> Reading<'a> {
             .iter()
             .map(|g| Walk { subject: &g.subject, answer: false, frontier: vec![(g.resource.clone(), g.name)], seen: HashSet::new() })
             .collect();
+        self.look_ahead(goals).await?;
         while walks.iter().any(|w| !w.frontier.is_empty()) {
             let mut needed = BTreeSet::new();
             for (object, name) in walks.iter().flat_map(|w| &w.frontier) {
@@ -102,6 +103,23 @@ impl<'a> Reading<'a> {
             }
         }
         Ok(walks.into_iter().map(|w| w.answer).collect())
+    }
+
+    /// Where things of several kinds are asked about, one leads to another, as an environment to its workspace. So all that a
+    /// right on any of them can rest on is read at once: what one query answers need not be read again when a write comes between.
+    async fn look_ahead(&mut self, goals: &[Goal]) -> Result<(), PermissionsError> {
+        let kinds: BTreeSet<&str> = goals.iter().map(|goal| goal.resource.kind.as_str()).collect();
+        if kinds.len() < 2 {
+            return Ok(());
+        }
+        let mut needed = BTreeSet::new();
+        for Goal { resource, .. } in goals {
+            let Some(kind) = self.schema.find(&resource.kind) else { continue };
+            let opened = kind.permissions.iter().map(|permission| Opened::of(kind, permission.name));
+            let relations = opened.flat_map(|Opened { direct, arrows }| direct.into_iter().chain(arrows.into_iter().map(|(name, _)| name)));
+            needed.extend(relations.map(|relation| (resource.clone(), relation.to_owned())));
+        }
+        self.fetch(needed).await
     }
 
     /// Takes a walk one round on; one that has its answer has nothing left to look at.
