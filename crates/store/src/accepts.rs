@@ -7,83 +7,35 @@
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Mutex, PoisonError};
 
 use domain::model::AccountStatus;
 use domain::ports::{CreateWorkspace, NewWorkspace, Slug, Written};
 use saga::StoreError;
-use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::db::{Db, Error, Rank, Tx};
 use crate::heads::{self, Head};
-use crate::{audit, idempotency, provisioning_runs, workspaces};
+use crate::{Store, audit, idempotency, provisioning_runs, workspaces};
 
 pub(crate) use rows::STATEMENTS;
 
-/// Members of one transaction at most: it must not hold its accounts for long.
-const LARGEST: usize = 64;
+pub(crate) type Answer = Result<Written<CreateWorkspace>, Error>;
 
-type Answer = Result<Written<CreateWorkspace>, Error>;
-
-struct Queued {
-    new: NewWorkspace,
-    answer: oneshot::Sender<Answer>,
-}
-
-/// Where requests hand in what they want accepted.
-#[derive(Default)]
-pub(crate) struct Accepts {
-    queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
-}
-
-impl Accepts {
+impl Store {
     /// The answer to this request, whoever shared the transaction. It is carried out even if nobody waits for it.
-    pub async fn accept(&self, db: &Db, new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        self.hand_in(db, Queued { new, answer });
-        match answered.await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(StoreError::Unknown("the process is stopping".to_owned())),
-        }
-    }
-
-    /// The task that accepts begins with the first request, and ends with the store.
-    fn hand_in(&self, db: &Db, queued: Queued) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = match &*queue {
-            Some(open) => open.send(queued).err().map(|closed| closed.0),
-            None => Some(queued),
-        };
-        if let Some(queued) = left {
-            let (open, taken) = mpsc::unbounded_channel();
-            tokio::spawn(accept_all(db.clone(), taken));
-            // The other end has only just been made.
-            let _ = open.send(queued);
-            *queue = Some(open);
-        }
+    pub(crate) async fn accept(&self, new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
+        Ok(self.accepts.done(&self.db, new, accept).await??)
     }
 }
 
-async fn accept_all(db: Db, mut queue: mpsc::UnboundedReceiver<Queued>) {
-    let mut taken = Vec::new();
-    while queue.recv_many(&mut taken, LARGEST).await > 0 {
-        let (news, waiting): (Vec<_>, Vec<_>) = taken.drain(..).map(|q| (q.new, q.answer)).unzip();
-        for (answer, waiting) in accept(&db, &news).await.into_iter().zip(waiting) {
-            // Nobody waits where the client has gone.
-            let _ = waiting.send(answer);
-        }
-    }
-}
-
-async fn accept(db: &Db, news: &[NewWorkspace]) -> Vec<Answer> {
+async fn accept(db: Db, news: Vec<NewWorkspace>) -> Vec<Answer> {
     // Of requests with one key the first goes ahead; the others are told its answer, or are the first then.
     let mut keys = HashSet::new();
     let (together, mut apart): (Vec<usize>, Vec<usize>) =
         (0..news.len()).partition(|at| news[*at].idempotency.as_ref().is_none_or(|i| keys.insert(idempotency::place(&i.key))));
     let members: Vec<&NewWorkspace> = together.iter().map(|at| &news[*at]).collect();
     let mut answers: BTreeMap<usize, Answer> = BTreeMap::new();
-    match db.attempt(|| try_together(db, &members)).await {
+    match db.attempt(|| try_together(&db, &members)).await {
         Ok(decided) => {
             for (at, decided) in together.into_iter().zip(decided) {
                 match decided {
@@ -94,13 +46,11 @@ async fn accept(db: &Db, news: &[NewWorkspace]) -> Vec<Answer> {
         }
         // Whose fault it was is seen when each stands alone.
         Err(Error::Unfit(_) | Error::Stale(_) | Error::LockTimeout(_) | Error::Broken(_)) => apart.extend(together),
-        Err(Error::Unavailable(text) | Error::Contended(text)) => {
-            answers.extend(together.into_iter().map(|at| (at, Err(Error::Unavailable(text.clone())))));
-        }
-        Err(Error::Unknown(text)) => answers.extend(together.into_iter().map(|at| (at, Err(Error::Unknown(text.clone()))))),
+        Err(Error::Contended(text)) => answers.extend(together.into_iter().map(|at| (at, Err(Error::Unavailable(text.clone()))))),
+        Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => answers.extend(together.into_iter().map(|at| (at, Err(error.clone())))),
     }
     for at in apart {
-        answers.insert(at, db.attempt(|| workspaces::create_alone(db, &news[at])).await);
+        answers.insert(at, db.attempt(|| workspaces::create_alone(&db, &news[at])).await);
     }
     answers.into_values().collect()
 }

@@ -31,6 +31,7 @@ mod run_commits;
 mod runs;
 mod service_accounts;
 mod signing_keys;
+mod together;
 mod tuples;
 mod words;
 mod workers;
@@ -43,18 +44,22 @@ pub use bench::{Bench, Filling};
 pub use db::{Access, BINARY, Db, Granted, Hint, Hints, MigrateError, Pooler, Waits, migrations, schema_digest};
 pub use exports::BoundedExports;
 
+use domain::ports::NewWorkspace;
+use together::Together;
+
 /// The whole store, behind every port of the engine and the use cases; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     db: Db,
-    accepts: Arc<accepts::Accepts>,
+    accepts: Arc<Together<NewWorkspace, accepts::Answer>>,
+    tuple_writes: Arc<Together<tuples::writes::Write, tuples::writes::Answer>>,
     questions: Arc<questions::Questions>,
 }
 
 impl Store {
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db, accepts: Arc::default(), questions: Arc::default() }
+        Self { db, accepts: Arc::default(), tuple_writes: Arc::default(), questions: Arc::default() }
     }
 
     #[must_use]
@@ -77,8 +82,10 @@ pub fn statements() -> Vec<&'static db::Statement> {
         bench::owned::STATEMENTS,
         bench::submit::STATEMENTS,
         changes::STATEMENTS,
+        changes::ended::STATEMENTS,
         changes::logins::STATEMENTS,
         changes::purge::STATEMENTS,
+        changes::rows::STATEMENTS,
         db::STATEMENTS,
         db::hints::STATEMENTS,
         db::about::STATEMENTS,
@@ -106,10 +113,12 @@ pub fn statements() -> Vec<&'static db::Statement> {
         retention::STATEMENTS,
         run_commits::STATEMENTS,
         run_commits::rows::STATEMENTS,
+        run_commits::swift::STATEMENTS,
         runs::STATEMENTS,
         service_accounts::STATEMENTS,
         signing_keys::STATEMENTS,
         tuples::STATEMENTS,
+        tuples::writes::STATEMENTS,
         workers::STATEMENTS,
         workspace_tokens::STATEMENTS,
         workspaces::STATEMENTS,

@@ -5,8 +5,9 @@
 //! that its member does not journal: what was asked for may be that nothing starts.
 
 pub(crate) mod rows;
+pub(crate) mod swift;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{Change, change::Subject};
 use saga::ports::{Commit, CommitAnswer};
@@ -77,7 +78,7 @@ impl Store {
                 Err(error) => return vec![CommitAnswer::Failed(error.into())],
             }
         }
-        let (swift, settled) = match rows::swift(&self.db, batch).await {
+        let (swift, settled) = match swift::swift(&self.db, batch).await {
             Ok(swift) => swift,
             // Whose fault it was is seen the long way.
             Err(Error::Unfit(_) | Error::Stale(_) | Error::Contended(_) | Error::LockTimeout(_)) => (BTreeSet::new(), HashMap::new()),
@@ -172,7 +173,7 @@ async fn commit_part(db: &Db, part: &[Commit<Change>]) -> Result<Vec<CommitAnswe
 /// that the changes are about, because the freezes of a parked run's workspace are to be carried out once more.
 async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) -> Result<Part, Error> {
     let mut tx = db.write().await?;
-    let subjects = lock_subjects(&mut tx, part, carried).await?;
+    let subjects = lock_subjects(&mut tx, part.iter(), carried).await?;
     let runs = lock_runs(&mut tx, part, carried).await?;
     let ends_parked = |member: &Commit<Change>| runs.get(&member.run.0)?.parked_on.filter(|_| member.records.iter().any(ends_forward));
     let wants: BTreeSet<Uuid> = part.iter().filter_map(ends_parked).filter(|workspace| !subjects.contains(workspace)).collect();
@@ -208,18 +209,13 @@ async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) ->
         return Ok(Part::Done(answers));
     }
     rows::journal(&mut tx, &written).await?;
-    let mut closings: BTreeMap<Uuid, Vec<Closing>> = BTreeMap::new();
+    let mut closings = changes::apply(&mut tx, rows::asked(&written), now).await?;
     for Written { member, .. } in &written {
-        for change in &member.changes {
-            if let Some(closing) = changes::apply(&mut tx, member.run, change, now).await? {
-                closings.entry(closing.account_id()).or_default().push(closing);
-            }
-        }
         if let (Some(workspace), Some(run)) = (ends_parked(member), runs.get(&member.run.0)) {
             // What the attempt may have made came after the freeze was carried out, or did not: only doing it again tells.
             apply::raise_quietly(&mut tx, workspace).await?;
             let alive = apply::hold(&mut tx, run.account, workspace, None, &Value::Null).await?;
-            closings.entry(run.account).or_default().push(Closing::Carry { account_id: run.account, workspace, alive });
+            closings.push(Closing::Carry { account_id: run.account, workspace, alive });
         }
         if !member.requests.is_empty() {
             let requests = Keys::new(member.requests.iter().copied());
@@ -227,10 +223,8 @@ async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) ->
         }
     }
     rows::update(&mut tx, &written, now).await?;
-    // Head rows last, in the order of their accounts.
-    for (account, closings) in closings {
-        changes::close(&mut tx, account, closings, now).await?;
-    }
+    // Head rows last.
+    changes::close(&mut tx, closings, now).await?;
     tx.commit().await?;
     Ok(Part::Done(answers))
 }
@@ -291,10 +285,14 @@ async fn lock_runs(tx: &mut Tx, part: &[Commit<Change>], carried: &BTreeSet<Uuid
 
 /// Locks the workspaces and accounts that the batch's changes are about, and those in `carried`: before the runs, as
 /// everywhere. Returns the workspaces.
-async fn lock_subjects(tx: &mut Tx, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>, Error> {
+async fn lock_subjects<'a>(
+    tx: &mut Tx,
+    part: impl Iterator<Item = &'a Commit<Change>>,
+    carried: &BTreeSet<Uuid>,
+) -> Result<BTreeSet<Uuid>, Error> {
     let mut workspaces = carried.clone();
     let mut accounts = Vec::new();
-    for change in part.iter().flat_map(|member| &member.changes) {
+    for change in part.flat_map(|member| &member.changes) {
         match changes::subject(change) {
             Some(Subject::Workspace(id)) => drop(workspaces.insert(id)),
             Some(Subject::Account(id)) => accounts.push(id),

@@ -157,7 +157,7 @@ impl Store {
 #[async_trait]
 impl Workspaces for Store {
     async fn create(&self, new: NewWorkspace) -> Result<Written<CreateWorkspace>, StoreError> {
-        self.accepts.accept(&self.db, new).await
+        self.accept(new).await
     }
 
     async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError> {

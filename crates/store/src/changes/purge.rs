@@ -8,6 +8,8 @@ use crate::db::{Error, Tx};
 
 crate::statements! {
     PURGED = shared("select account_id, holds_quota from workspaces where bucket = $1 and id = $2 and status = 'purging'");
+    DELETE_BACKEND_WORKSPACES = shared("delete from backend_workspaces where bucket = $1 and workspace_id = $2");
+    DELETE_ENVIRONMENTS = shared("delete from environments where bucket = $1 and workspace_id = $2");
     DELETE_MEMBERSHIPS = shared("delete from memberships where bucket = $1 and scope = 'workspace' and scope_id = $2");
     DELETE_FREEZES = shared("delete from workspace_freezes where bucket = $1 and workspace_id = $2");
     // What a person called it; all else in an input are ids. The digest of a run's end is over its journal, where no name stands.
@@ -36,9 +38,7 @@ pub(super) async fn purge(tx: &mut Tx, workspace: Uuid, now: Time) -> Result<Opt
     let row = row.ok_or_else(|| Error::Unfit(format!("workspace {workspace} is not being purged")))?;
     tx.query(&FORGET_NAME).bind(key).bind(workspace).execute().await?;
     tx.query(&SUPERSEDE).bind(key).bind(workspace).bind(now).execute().await?;
-    for statement in
-        [&super::DELETE_BACKEND_WORKSPACES, &super::DELETE_ENVIRONMENTS, &DELETE_MEMBERSHIPS, &super::DELETE_ALIASES, &DELETE_FREEZES]
-    {
+    for statement in [&DELETE_BACKEND_WORKSPACES, &DELETE_ENVIRONMENTS, &DELETE_MEMBERSHIPS, &super::DELETE_ALIASES, &DELETE_FREEZES] {
         tx.query(statement).bind(key).bind(workspace).execute().await?;
     }
     tx.query(&BLANK).bind(key).bind(workspace).bind(now).execute().await?;

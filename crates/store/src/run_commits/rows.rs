@@ -1,12 +1,12 @@
 //! What a transition writes: records of the journal and the run's row, of all members of a batch in one statement each.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-
+use domain::Change;
 use saga::ports::{Commit, Disposition, Head};
 use saga::{RunId, Time};
 use uuid::Uuid;
 
-use crate::db::{Columns, Db, Error, JsonText, Rank, Tx};
+use crate::changes::Asked;
+use crate::db::{Columns, Db, Error, JsonText, Tx};
 use crate::words;
 
 crate::statements! {
@@ -35,20 +35,6 @@ crate::statements! {
          from json_each($2) u
          where provisioning_runs.bucket = u.value->>0 and provisioning_runs.id = unhex(u.value->>1)",
     );
-    // In the order of the runs, as everywhere. What is not as expected is left as it is.
-    SWIFT = split(
-        "update provisioning_runs r set state = u.state, waiting_for = u.waiting_for, ending = u.ending, turned = u.turned::jsonb,
-           done = u.done, total = u.total, deadline_at = u.deadline_at, paused_by = u.paused_by::jsonb, terminal = u.terminal,
-           updated_at = clock_timestamp() + $1 * interval '1 microsecond', version = r.version + 1,
-           owner = case when u.keep then r.owner end, due_at = case when u.keep then r.due_at else u.due_at end
-         from unnest($2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[],
-             $10::timestamptz[], $11::text[], $12::boolean[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::bigint[])
-           as u(bucket, id, state, waiting_for, ending, turned, done, total, deadline_at, paused_by, terminal, keep, due_at, requested,
-             epoch)
-         where r.bucket = u.bucket and r.id = u.id and r.epoch = u.epoch and not r.terminal and not r.parked and not r.requested
-         returning r.id, r.updated_at as now",
-        "select 0 as now",
-    );
     // The whole transition of one run that nobody asks anything of, in one round trip. It addresses one bucket; no row means
     // that something is to be looked at first.
     ALONE = split(
@@ -68,38 +54,16 @@ crate::statements! {
     );
 }
 
-/// Of a batch's members, those that nobody asks anything of, in one transaction of two statements. Answers which members it
-/// took, and for their runs that were as expected the time; the others have to go the long way, as everything on SQLite, where
-/// statements cost little.
-pub(super) async fn swift<C>(db: &Db, batch: &[Commit<C>]) -> Result<(BTreeSet<usize>, HashMap<Uuid, Time>), Error> {
-    let mut seen = HashSet::new();
-    let simple = |member: &Commit<C>| !member.resent && member.changes.is_empty() && member.requests.is_empty();
-    let taken: BTreeSet<usize> = (0..batch.len()).filter(|at| seen.insert(batch[*at].run) && simple(&batch[*at])).collect();
-    if db.is_sqlite() || taken.len() < 2 {
-        return Ok((BTreeSet::new(), HashMap::new()));
-    }
-    let mut members: Vec<&Commit<C>> = taken.iter().map(|at| &batch[*at]).collect();
-    members.sort_unstable_by_key(|member| member.run.0);
-    let mut tx = db.write().await?;
-    tx.locks(Rank::Run);
-    let offset = tx.offset();
-    let written: Vec<Written<'_, C>> = members.iter().map(|member| Written { member, requested: false }).collect();
-    let columns = heads_of(&written, None)?.numbers(members.iter().map(|member| member.epoch));
-    let mut settled = HashMap::new();
-    for row in tx.query(&SWIFT).bind(offset).bind(columns).fetch_all().await? {
-        settled.insert(row.get("id")?, row.get("now")?);
-    }
-    let written: Vec<Written<'_, C>> = written.into_iter().filter(|w| settled.contains_key(&w.member.run.0)).collect();
-    journal(&mut tx, &written).await?;
-    tx.commit().await?;
-    Ok((taken, settled))
-}
-
 /// A member as it is written: nothing more is to be decided.
 pub(super) struct Written<'a, C> {
     pub member: &'a Commit<C>,
     /// Requests are left that no record journals.
     pub requested: bool,
+}
+
+/// What the members' steps ask to have changed.
+pub(super) fn asked<'a>(members: &'a [Written<'a, Change>]) -> impl Iterator<Item = Asked<'a>> {
+    members.iter().flat_map(|w| w.member.changes.iter().map(|change| (w.member.run, change)))
 }
 
 fn turned(head: &Head) -> Result<Option<String>, Error> {
@@ -138,7 +102,7 @@ pub(super) async fn update<C>(tx: &mut Tx, members: &[Written<'_, C>], now: Time
 }
 
 /// The members' heads in columns, as [`UPDATE`] takes them. `now`: when what is released with requests left is due.
-fn heads_of<C>(members: &[Written<'_, C>], now: Option<Time>) -> Result<Columns, Error> {
+pub(super) fn heads_of<C>(members: &[Written<'_, C>], now: Option<Time>) -> Result<Columns, Error> {
     let heads = || members.iter().map(|w| &w.member.head);
     let turns = heads().map(turned).collect::<Result<Vec<_>, _>>()?;
     let due_at = |w: &Written<'_, C>| match w.member.disposition {

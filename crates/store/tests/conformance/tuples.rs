@@ -114,3 +114,71 @@ async fn of_many_that_create_one_tuple_one_succeeds(#[values(Sqlite, Postgres)] 
     }
     assert_eq!((written, store.matching(&all()).await.unwrap().len()), (1, 1));
 }
+
+/// Of one turn of the runtime, so that what is asked at once queues before any of it is carried out.
+async fn at_once(world: &World, writes: Vec<(Vec<Update>, Vec<Precondition>)>) -> Vec<Result<i64, PermissionsError>> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, (updates, preconditions)) in writes.into_iter().enumerate() {
+        let store = world.store.clone();
+        tasks.spawn(async move { (number, store.write(&updates, &preconditions).await) });
+    }
+    let mut answers = tasks.join_all().await;
+    answers.sort_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+fn seal(resource: &str) -> Relationship {
+    Relationship::new(Object::new("workspace", resource), "sealed", Object::new("saga", "r1"))
+}
+
+fn exactly(tuple: &Relationship) -> Filter {
+    Filter {
+        resource_id: Some(tuple.resource.id.clone()),
+        relation: Some(tuple.relation.clone()),
+        subject: Some(tuple.subject.clone()),
+        ..all()
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn writes_at_once_share_a_transaction_and_each_is_refused_or_made_for_itself(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    world.store.write(&[Update::Touch(seal("w3")), Update::Touch(tuple("w4", "owner", "eve"))], &[]).await.unwrap();
+    let grant = |id: &str| {
+        let updates = vec![Update::Touch(tuple(id, "owner", "ada")), Update::Delete(tuple(id, "owner", "eve"))];
+        (updates, vec![Precondition::MustNotMatch(exactly(&seal(id)))])
+    };
+    // Preconditions without a relation, or of a whole relation, are looked at too.
+    let loose = (vec![Update::Create(tuple("w5", "viewer", "bob"))], vec![Precondition::MustMatch(all())]);
+    let missing = Filter { resource_id: Some("w6".to_owned()), relation: Some("owner".to_owned()), ..all() };
+    let refused = (
+        vec![Update::Touch(tuple("w7", "viewer", "bob"))],
+        vec![Precondition::MustNotMatch(missing.clone()), Precondition::MustMatch(missing)],
+    );
+    let exists = (vec![Update::Create(tuple("w8", "viewer", "bob")), Update::Create(seal("w3"))], vec![]);
+    let answers = at_once(&world, vec![grant("w1"), grant("w2"), grant("w3"), grant("w4"), loose.clone(), refused, exists]).await;
+    let sealed = Err(PermissionsError::PreconditionFailed { index: 0 });
+    let missing = Err(PermissionsError::PreconditionFailed { index: 1 });
+    // `loose` asks for anything at all, which the others change: it comes after them.
+    assert_eq!(answers, [Ok(2), Ok(2), sealed, Ok(2), Ok(3), missing, Err(PermissionsError::AlreadyExists)]);
+    assert_eq!(world.store.revision().await.unwrap().number, 3);
+    let left = world.store.matching(&all()).await.unwrap();
+    let owned = ["w1", "w2", "w4"].map(|id| tuple(id, "owner", "ada"));
+    assert_eq!(left, [owned[0].clone(), owned[1].clone(), seal("w3"), owned[2].clone(), tuple("w5", "viewer", "bob")]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_write_that_asks_for_what_another_one_changes_comes_after_it(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let grant = (vec![Update::Touch(tuple("w1", "owner", "ada"))], vec![Precondition::MustNotMatch(exactly(&seal("w1")))]);
+    let revoke = (
+        vec![Update::Delete(tuple("w1", "owner", "ada")), Update::Touch(seal("w1"))],
+        vec![Precondition::MustNotMatch(exactly(&seal("w1")))],
+    );
+    let answers = at_once(&world, vec![grant.clone(), revoke.clone(), grant, revoke]).await;
+    let sealed = Err(PermissionsError::PreconditionFailed { index: 0 });
+    assert_eq!(answers, [Ok(1), Ok(2), sealed.clone(), sealed]);
+    assert_eq!(world.store.matching(&all()).await.unwrap(), [seal("w1")]);
+}

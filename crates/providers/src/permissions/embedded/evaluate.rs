@@ -131,6 +131,7 @@ impl<'a> Reading<'a> {
         if ahead.is_empty() {
             self.revision = self.remembered.revision();
         }
+        ahead.extend(self.look_ahead(goals));
         self.fetch(ahead.clone()).await?;
         let mut walks: Vec<_> = goals
             .iter()
@@ -154,6 +155,21 @@ impl<'a> Reading<'a> {
             self.see(revision)?;
         }
         Ok(walks.into_iter().map(|w| w.answer).collect())
+    }
+
+    /// Where things of several kinds are asked about, one leads to another, as an environment to its workspace. So all that a
+    /// right on any of them can rest on is read at once.
+    fn look_ahead(&self, goals: &[Goal]) -> BTreeSet<Wanted> {
+        let kinds: BTreeSet<&str> = goals.iter().map(|goal| goal.resource.kind.as_str()).collect();
+        if kinds.len() < 2 {
+            return BTreeSet::new();
+        }
+        let of = |goal: &Goal| {
+            let kind = self.schema.find(&goal.resource.kind)?;
+            let branches = kind.permissions.iter().filter_map(|permission| self.opened.branches(&goal.resource, permission.name));
+            Some(branches.flat_map(|branches| branches.wanted(&goal.resource, &goal.subject)).collect::<Vec<_>>())
+        };
+        goals.iter().filter_map(of).flatten().collect()
     }
 
     /// Takes a walk one round on; one that has its answer has nothing left to look at.

@@ -132,6 +132,22 @@ async fn more_checks_than_one_query_holds_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn rights_on_a_workspace_and_its_environments_are_one_query() {
+    for (subject, checks, held, queries) in [
+        ("owner", ["workspace:w#administer", "environment:e#read", "environment:e#write"], [true; 3], 1),
+        ("viewer", ["environment:e#read", "workspace:w#read", "environment:e#administer"], [true, true, false], 3),
+    ] {
+        let memory = Arc::new(Memory::default());
+        memory.apply(&WORLD.iter().map(|t| Touch(tuple(t))).collect::<Vec<_>>());
+        let checks = checks.map(|check| asked(&format!("{check}@user:{subject}")));
+        let answers = Embedded::new(memory.clone()).check(&checks, &Consistency::FullyConsistent).await.unwrap();
+        assert_eq!(answers, held);
+        // A "no" is only known where all ways have been looked at.
+        assert_eq!(*memory.queries.lock().unwrap(), queries, "for {subject}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_that_of_one_revision_whenever_a_write_comes_between() {
     // Viewing through the account is exchanged for viewing directly, in one write: at no revision was it denied.
     for moves_at in 1..=6 {
