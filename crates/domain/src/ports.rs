@@ -281,7 +281,8 @@ pub struct RunCounts {
 pub trait ProvisioningRuns: Send + Sync + 'static {
     /// Row, journal and requests that are not journaled yet, of one moment.
     async fn get(&self, id: RunId) -> Result<Option<RunDetail>, StoreError>;
-    /// As [`ProvisioningRuns::get`], but of a run that has ended the row is enough: its journal and requests may be left out.
+    /// As [`ProvisioningRuns::get`], for who only tells how the run stands: its input may be left out (null), and of a run that has ended its
+    /// journal and requests as well.
     async fn glance(&self, id: RunId) -> Result<Option<RunDetail>, StoreError> {
         self.get(id).await
     }

@@ -104,7 +104,8 @@ impl<K, A> Place<K, A> {
         }
         let keys: HashSet<K> = others.iter().map(|other| other.key.clone()).chain([key.clone()]).collect();
         let is_shared = keys.len() <= others.len();
-        let mut found = read(keys.into_iter().collect()).await;
+        // In a box: those who follow need no room for what only a leader does.
+        let mut found = Box::pin(read(keys.into_iter().collect())).await;
         drop(self);
         let mut of = |key: &K| match &mut found {
             Ok(found) if is_shared => Ok(found.get(key).cloned()),

@@ -20,11 +20,14 @@ use crate::{Store, audit, gates, idempotency, words};
 
 macro_rules! select {
     ($rest:literal) => {
+        select!("input", $rest)
+    };
+    ($input:literal, $rest:literal) => {
         concat!(
             "select bucket, id, saga, saga_version, saga_digest, account_id, workspace_id, retry_of, retried_by, on_failure, state, waiting_for,
-               ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, input,
-               paused_by
-             from provisioning_runs ",
+               ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, ",
+            $input,
+            ", paused_by from provisioning_runs ",
             $rest
         )
     };
@@ -33,7 +36,7 @@ macro_rules! select {
 /// Row, journal and requests that are not journaled yet, in one question, of the runs that `$which` chooses. Where `$wanted` is not so, the
 /// two are null.
 macro_rules! detail {
-    (postgres, $which:literal, $wanted:literal) => {
+    (postgres, $input:literal, $which:literal, $wanted:literal) => {
         concat!(
             "select r.*,
                case when ", $wanted, " then
@@ -42,10 +45,10 @@ macro_rules! detail {
                case when ", $wanted, " then
                  (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
                   where q.bucket = r.bucket and q.run_id = r.id and q.journaled_at is null) end as verbs
-             from (", select!($which), ") r"
+             from (", select!($input, $which), ") r"
         )
     };
-    (sqlite, $which:literal, $wanted:literal) => {
+    (sqlite, $input:literal, $which:literal, $wanted:literal) => {
         concat!(
             "select r.*,
                case when ", $wanted, " then
@@ -54,7 +57,7 @@ macro_rules! detail {
                case when ", $wanted, " then
                  (select json_group_array(q.verb order by q.ordinal) from run_requests q
                   where q.bucket = r.bucket and q.run_id = r.id and q.journaled_at is null) end as verbs
-             from (", select!($which), ") r"
+             from (", select!($input, $which), ") r"
         )
     };
 }
@@ -93,17 +96,18 @@ crate::statements! {
              order by id desc limit $6"
         ),
     );
-    DETAIL = split(detail!(postgres, "where bucket = $1 and id = $2", "true"), detail!(sqlite, "where bucket = $1 and id = $2", "true"));
-    // Of an ended run the row says all that is wanted at a glance.
+    DETAIL = split(
+        detail!(postgres, "input", "where bucket = $1 and id = $2", "true"),
+        detail!(sqlite, "input", "where bucket = $1 and id = $2", "true"),
+    );
+    // Of an ended run the row says all that is wanted at a glance, and of no run its input.
     GLANCES = split(
         concat!(
             "select t.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(of_bucket, of_id) cross join lateral (",
-            detail!(postgres, "where bucket = k.of_bucket and id = k.of_id", "r.ending is null"),
+            detail!(postgres, "null::jsonb as input", "where bucket = k.of_bucket and id = k.of_id", "r.ending is null"),
             " offset 0) t"
         ),
-        detail!(
-            sqlite,
-            "where (bucket, id) in (select value->>0, unhex(value->>1) from json_each($1))",
+        detail!(sqlite, "null as input", "where (bucket, id) in (select value->>0, unhex(value->>1) from json_each($1))",
             "r.ending is null"
         ),
     );
@@ -238,7 +242,8 @@ fn run(row: &Row) -> Result<ProvisioningRun, Error> {
         version: row.get("version")?,
         created_by: words::principal(row, "created_by")?,
         paused_by: row.optional_json("paused_by")?.unwrap_or_default(),
-        input: row.get("input")?,
+        // At a glance there is none.
+        input: row.get::<Option<Value>>("input")?.unwrap_or_default(),
     })
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Permitted {
 /// A run with the state that its journal tells, where this process knows its definition.
 pub(crate) struct Folded<'a> {
     run: &'a ProvisioningRun,
+    definition: Option<&'a Definition>,
+    /// Of a run that has not ended: of one that has, its row says all.
     known: Option<(&'a Definition, RunState)>,
 }
 
@@ -53,8 +55,9 @@ impl<'a> Folded<'a> {
 
     pub fn with(detail: &'a RunDetail, definition: Option<&'a Definition>) -> Self {
         let run = &detail.run;
-        let known = definition.map(|d| (d, fold(d, run.created_at, run.on_failure, &detail.journal)));
-        Self { run, known }
+        let live = definition.filter(|_| run.ending.is_none());
+        let known = live.map(|d| (d, fold(d, run.created_at, run.on_failure, &detail.journal)));
+        Self { run, definition, known }
     }
 
     /// The verbs that are not ruled out.
@@ -65,7 +68,7 @@ impl<'a> Folded<'a> {
     /// # Errors
     /// [`Error::VerbConflict`] if the journal rules the verb out, [`Error::Invalid`] for a step that cannot be meant.
     pub fn permit(&self, verb: Verb, step: Option<&str>) -> Result<Permitted, Error> {
-        if let (Some(step), Some((definition, _))) = (step, &self.known)
+        if let (Some(step), Some(definition)) = (step, self.definition)
             && definition.position(step).is_none()
         {
             let names = list(definition.steps.iter().map(|s| s.name.as_str()));

@@ -73,8 +73,9 @@ impl Permissions for Embedded {
         let goals = checks.iter().map(|check| validate::check(self.schema, check)).collect::<Result<Vec<_>, _>>()?;
         let mut ahead = BTreeSet::new();
         for _ in 0..TRIES {
-            match self.reading().check(&goals, &mut ahead).await {
-                Err(Stopped::Moved) => {}
+            let mut reading = self.reading();
+            match reading.check(&goals, ahead).await {
+                Err(Stopped::Moved) => ahead = reading.asked(),
                 Err(Stopped::Failed(error)) => return Err(error),
                 Ok(answers) => return Ok(answers),
             }

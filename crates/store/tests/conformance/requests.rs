@@ -2,6 +2,7 @@
 
 use domain::change::{Change, Subject};
 use domain::ids::within;
+use domain::model::{ProvisioningRun, RunDetail};
 use domain::ports::{AuditLog, NewRequest, ProvisioningRuns, RequestAnswer, Written};
 use rstest::rstest;
 use saga::journal::Ending;
@@ -71,12 +72,13 @@ async fn a_glance_tells_all_of_a_run_at_work_and_the_row_of_one_that_has_ended(#
     ask(&world, &new_request(account, id, Verb::Cancel)).await;
     let (alive, glance) = both().await;
     assert_eq!((alive.journal.len(), alive.pending_verbs.as_slice()), (1, &[Verb::Cancel][..]));
-    assert_eq!(glance, alive);
+    let without_input = |run: &ProvisioningRun| ProvisioningRun { input: serde_json::Value::Null, ..run.clone() };
+    assert_eq!(glance, RunDetail { run: without_input(&alive.run), ..alive });
 
     world.committed(ended(&claimed, Subject::Workspace(workspace), Ending::Failed)).await;
     let (over, glance) = both().await;
     assert_eq!((over.run.ending, over.journal.is_empty()), (Some(Ending::Failed), false));
-    assert_eq!((glance.run, glance.journal, glance.pending_verbs), (over.run, vec![], vec![]));
+    assert_eq!((glance.run, glance.journal, glance.pending_verbs), (without_input(&over.run), vec![], vec![]));
     assert_eq!(ProvisioningRuns::glance(&world.store, RunId(within(account, Uuid::now_v7()))).await.unwrap(), None);
 }
 

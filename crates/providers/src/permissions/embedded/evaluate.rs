@@ -46,6 +46,8 @@ pub(super) struct Reading<'a> {
     /// Whether the store has named that revision since the reading began.
     is_present: bool,
     subjects: HashMap<Wanted, Arc<[Object]>>,
+    /// What the last round asked the store for.
+    missing: Vec<Wanted>,
 }
 
 /// One check on its way: what is still to be looked at, and what has been.
@@ -122,17 +124,17 @@ fn wanted(resource: &Object, relation: &'static str, subject: Option<&Object>) -
 
 impl<'a> Reading<'a> {
     pub fn new(tuples: &'a dyn Tuples, schema: Schema, opened: &'a Opened, remembered: &'a Remembered) -> Self {
-        Self { tuples, schema, opened, remembered, revision: None, is_present: false, subjects: HashMap::new() }
+        Self { tuples, schema, opened, remembered, revision: None, is_present: false, subjects: HashMap::new(), missing: Vec::new() }
     }
 
     /// `ahead` is what an earlier reading has asked for, and is asked for at once: so it is all of one revision, however many writes come
     /// between one round and the next.
-    pub async fn check(&mut self, goals: &[Goal], ahead: &mut BTreeSet<Wanted>) -> Result<Vec<bool>, Stopped> {
+    pub async fn check(&mut self, goals: &[Goal], mut ahead: BTreeSet<Wanted>) -> Result<Vec<bool>, Stopped> {
         if ahead.is_empty() {
             self.revision = self.remembered.revision();
         }
         ahead.extend(self.look_ahead(goals));
-        self.fetch(ahead.clone()).await?;
+        self.fetch(ahead).await?;
         let mut walks: Vec<_> = goals
             .iter()
             .map(|g| Walk { subject: &g.subject, answer: false, frontier: vec![(g.resource.clone(), g.name)], seen: HashSet::new() })
@@ -144,7 +146,6 @@ impl<'a> Reading<'a> {
                     needed.extend(self.opened.branches(object, name).into_iter().flat_map(|b| b.wanted(object, walk.subject)));
                 }
             }
-            ahead.extend(needed.iter().cloned());
             self.fetch(needed).await?;
             for walk in &mut walks {
                 self.step(walk);
@@ -195,11 +196,17 @@ impl<'a> Reading<'a> {
         self.subjects.get(wanted).map_or(&[], |subjects| subjects)
     }
 
+    /// All that it has asked for so far.
+    pub fn asked(self) -> BTreeSet<Wanted> {
+        self.subjects.into_keys().chain(self.missing).collect()
+    }
+
     async fn fetch(&mut self, needed: BTreeSet<Wanted>) -> Result<(), Stopped> {
         let mut missing: Vec<_> = needed.into_iter().filter(|wanted| !self.subjects.contains_key(wanted)).collect();
         if let Some(revision) = self.revision {
-            self.remembered.recall(revision, &mut missing, &mut self.subjects);
+            missing = self.remembered.recall(revision, missing, &mut self.subjects);
         }
+        self.missing.clone_from(&missing);
         for chunk in missing.chunks(CHUNK) {
             let (revision, found) = self.tuples.subjects(chunk).await?;
             let found: Vec<_> = chunk.iter().zip(found.into_iter().map(Arc::from)).collect();

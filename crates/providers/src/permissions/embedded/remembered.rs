@@ -25,19 +25,20 @@ impl Remembered {
         self.0.read().unwrap_or_else(PoisonError::into_inner).revision
     }
 
-    /// Moves from `wanted` to `found` what is remembered, if it is of this revision.
-    pub fn recall(&self, revision: Revision, wanted: &mut Vec<Wanted>, found: &mut HashMap<Wanted, Arc<[Object]>>) {
+    /// Puts into `found` what is remembered, if it is of this revision; returns what is not.
+    pub fn recall(&self, revision: Revision, wanted: Vec<Wanted>, found: &mut HashMap<Wanted, Arc<[Object]>>) -> Vec<Wanted> {
         let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if state.revision != Some(revision) {
-            return;
+            return wanted;
         }
-        wanted.retain(|wanted| match state.subjects.get(wanted) {
-            Some(subjects) => {
-                found.insert(wanted.clone(), subjects.clone());
-                false
+        let mut missing = Vec::new();
+        for wanted in wanted {
+            match state.subjects.get(&wanted) {
+                Some(subjects) => drop(found.insert(wanted, subjects.clone())),
+                None => missing.push(wanted),
             }
-            None => true,
-        });
+        }
+        missing
     }
 
     /// Takes in what was read at `revision`. What was read at another one goes, be it an older or a newer one: nothing of it is believed
