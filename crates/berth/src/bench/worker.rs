@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use saga::worker::{Options, Worker};
 use serde::{Deserialize, Serialize};
+use store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +29,8 @@ pub struct Orders {
 }
 
 /// As `berth dev` and production work, but for the number of runs at once.
-pub fn options(concurrency: usize) -> Options {
-    Options { concurrency, ..Options::default() }
+pub fn options(store: &Store, concurrency: usize) -> Options {
+    Options { concurrency, commits_at_once: store.commits_at_once(), ..Options::default() }
 }
 
 pub async fn run() -> Result<(), Failure> {
@@ -38,8 +39,9 @@ pub async fn run() -> Result<(), Failure> {
     let orders: Orders = serde_json::from_str(&first).map_err(|e| Failure::new(format!("the orders are not understood: {e}")))?;
     let store = place::open(&orders.database, true, orders.connections).await?;
     let (sender, mut ended) = crew::ears();
+    let options = options(&store, orders.concurrency);
     let tap = Arc::new(Tap::new(store.clone(), sender));
-    let (worker, handle) = Worker::new(tap, noop::registry(orders.steps)?, options(orders.concurrency));
+    let (worker, handle) = Worker::new(tap, noop::registry(orders.steps)?, options);
     let stop = CancellationToken::new();
     let working = tokio::spawn(worker.run(stop.clone()));
     crate::print(&format!("{READY}\n"))?;

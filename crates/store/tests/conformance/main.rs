@@ -7,6 +7,7 @@ mod accounts;
 mod api_tokens;
 mod audit;
 mod audit_search;
+mod batches;
 mod claims;
 mod compatibility;
 mod connections;
