@@ -238,13 +238,13 @@ async fn own_after(tx: &mut Tx, plan: &ExportPlan, after: i64) -> Result<Entries
     let row = query.bind(after).bind(i64::from(BATCH)).fetch_one().await?;
     let many: usize = row.count("entries")?;
     let texts: Option<String> = row.get("texts")?;
-    let texts = texts.map(StoredTexts::new);
     // Somebody else's hands: what is no JSON may hold the separator.
-    if texts.as_ref().map_or(0, |texts| texts.iter().count()) != many {
+    let pieces = |texts: &String| 1 + texts.bytes().filter(|byte| char::from(*byte) == StoredTexts::BETWEEN).count();
+    if texts.as_ref().map_or(0, pieces) != many {
         return Err(Error::broken(format!("one of {many} audit entries after {after} is not JSON")));
     }
     let last: Option<i64> = row.get("seq")?;
-    Ok(Entries { batch: texts.map(ExportBatch::Audit), next: last.filter(|_| many == usize::from(BATCH)) })
+    Ok(Entries { batch: texts.map(StoredTexts::new).map(ExportBatch::Audit), next: last.filter(|_| many == usize::from(BATCH)) })
 }
 
 async fn chain_after(tx: &mut Tx, plan: &ExportPlan, after: i64) -> Result<Entries, Error> {
