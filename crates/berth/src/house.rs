@@ -83,7 +83,8 @@ pub async fn assemble(config: &Config, parts: Parts) -> Result<House, Failure> {
             .map_err(|e| Failure::new(format!("a saga names code that this binary does not have: {e}. Mend the file, or start the version of Berth that it was written for")))?;
     }
     let registry = Arc::new(registry);
-    let (worker, handle) = Worker::new(Arc::new(store.clone()), registry.clone(), options(config));
+    let options = Options { commits_at_once: store.commits_at_once(), ..options(config) };
+    let (worker, handle) = Worker::new(Arc::new(store.clone()), registry.clone(), options);
     let hints = Hints::new(RandomIds.free());
     let berth = Berth {
         accounts: Arc::new(store.clone()),

@@ -28,7 +28,7 @@ use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
 
 use kept::{Held, Kept};
 
-pub use columns::{Columns, JsonText};
+pub use columns::{Columns, JsonText, Piece};
 pub use error::Error;
 pub use hints::{Hint, Hints};
 pub use limits::{Limit, Measured};

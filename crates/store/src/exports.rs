@@ -1,8 +1,8 @@
 //! Exports: receipts, and the one long read-only transaction in which an export sees one moment.
 //!
-//! It is read in batches by key, one batch whenever the sink has taken the last one, so that memory is flat whatever the
-//! size. Exports are few at once: each of them holds a connection for as long as its reader needs, and on SQLite keeps the
-//! write-ahead log from starting over.
+//! It is read in batches by key, and of audit entries the next one while the sink is at work on the last one: memory is flat
+//! whatever the size. Exports are few at once: each of them holds a connection for as long as its reader needs, and on SQLite
+//! keeps the write-ahead log from starting over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::ids::bucket;
 use domain::model::{Export, ExportFormat, ExportSection, Scope};
-use domain::ports::{ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, NewExport, Page, Place, Reading, Stopped, StoredEntry};
+use domain::ports::{
+    ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, NewExport, Page, Place, Reading, Stopped, StoredEntry, StoredTexts,
+};
+use futures::TryFutureExt as _;
+use futures::future::try_join;
 use saga::{RunId, StoreError, Time};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -42,9 +46,15 @@ crate::statements! {
     RUNS = shared(
         "select id from provisioning_runs where bucket = $1 and workspace_id = $2 and id > $3 order by id limit $4",
     );
-    OWN_ENTRIES = shared(
-        "select seq, workspace_id, entry from audit_entries
-         where bucket = $1 and account_id = $2 and workspace_id = $3 and seq > $4 order by seq limit $5",
+    // One row for the whole batch: the entries' texts are long, and a row costs more than its text on either side of the wire.
+    // An aggregate takes what a subquery gives in its order. The separator is that of `StoredTexts`.
+    OWN_ENTRIES = split(
+        "select count(*) as entries, max(e.seq) as seq, string_agg(e.entry, chr(30)) as texts
+         from (select seq, entry from audit_entries
+               where bucket = $1 and account_id = $2 and workspace_id = $3 and seq > $4 order by seq limit $5) e",
+        "select count(*) as entries, max(e.seq) as seq, group_concat(e.entry, char(30)) as texts
+         from (select seq, entry from audit_entries
+               where bucket = $1 and account_id = $2 and workspace_id = $3 and seq > $4 order by seq limit $5 + 0) e",
     );
     ENTRIES = shared(
         "select seq, workspace_id, entry from audit_entries where bucket = $1 and account_id = $2 and seq > $3 order by seq limit $4",
@@ -203,31 +213,53 @@ async fn runs(tx: &mut Tx, workspace: Uuid, sink: &mut dyn ExportSink) -> Result
 }
 
 async fn entries(tx: &mut Tx, plan: &ExportPlan, sink: &mut dyn ExportSink) -> Result<(), Halt> {
-    let mut after = 0_i64;
-    loop {
-        let statement = if plan.whole_chain { &ENTRIES } else { &OWN_ENTRIES };
-        let mut query = tx.query(statement).bind(bucket(plan.account_id)).bind(plan.account_id);
-        if !plan.whole_chain {
-            query = query.bind(plan.workspace_id);
-        }
-        let rows = query.bind(after).bind(i64::from(BATCH)).fetch_all().await?;
-        let mut batch = Vec::with_capacity(rows.len());
-        for row in &rows {
-            after = row.get("seq")?;
-            let workspace: Option<Uuid> = row.get("workspace_id")?;
-            let seq = u64::try_from(after).map_err(|_| Error::broken(format!("an audit entry has the number {after}")))?;
-            batch.push(StoredEntry { seq, is_own: workspace == Some(plan.workspace_id), text: row.get("entry")? });
-        }
-        let is_end = rows.len() < usize::from(BATCH);
-        // While the sink is at work the rows are held once, not twice.
-        drop(rows);
-        if !batch.is_empty() {
-            sink.take(ExportBatch::Audit(batch)).await?;
-        }
-        if is_end {
-            return Ok(());
-        }
+    let mut read = entries_after(tx, plan, 0).await?;
+    while let Some(batch) = read.batch {
+        let Some(after) = read.next else { return Ok(sink.take(batch).await?) };
+        // Asked first, so that the database is at work on the next batch while this one is written.
+        let next = entries_after(tx, plan, after).map_err(Halt::Failed);
+        (read, ()) = try_join(next, sink.take(batch).map_err(Halt::from)).await?;
     }
+    Ok(())
+}
+
+/// Audit entries, and behind which the next ones are: nowhere, if these are the last.
+struct Entries {
+    batch: Option<ExportBatch>,
+    next: Option<i64>,
+}
+
+async fn entries_after(tx: &mut Tx, plan: &ExportPlan, after: i64) -> Result<Entries, Error> {
+    if plan.whole_chain { chain_after(tx, plan, after).await } else { own_after(tx, plan, after).await }
+}
+
+async fn own_after(tx: &mut Tx, plan: &ExportPlan, after: i64) -> Result<Entries, Error> {
+    let query = tx.query(&OWN_ENTRIES).bind(bucket(plan.account_id)).bind(plan.account_id).bind(plan.workspace_id);
+    let row = query.bind(after).bind(i64::from(BATCH)).fetch_one().await?;
+    let many: usize = row.count("entries")?;
+    let texts: Option<String> = row.get("texts")?;
+    // Somebody else's hands: what is no JSON may hold the separator.
+    let pieces = |texts: &String| 1 + texts.bytes().filter(|byte| char::from(*byte) == StoredTexts::BETWEEN).count();
+    if texts.as_ref().map_or(0, pieces) != many {
+        return Err(Error::broken(format!("one of {many} audit entries after {after} is not JSON")));
+    }
+    let last: Option<i64> = row.get("seq")?;
+    Ok(Entries { batch: texts.map(StoredTexts::new).map(ExportBatch::Audit), next: last.filter(|_| many == usize::from(BATCH)) })
+}
+
+async fn chain_after(tx: &mut Tx, plan: &ExportPlan, after: i64) -> Result<Entries, Error> {
+    let query = tx.query(&ENTRIES).bind(bucket(plan.account_id)).bind(plan.account_id);
+    let rows = query.bind(after).bind(i64::from(BATCH)).fetch_all().await?;
+    let mut batch = Vec::with_capacity(rows.len());
+    let mut last = after;
+    for row in &rows {
+        last = row.get("seq")?;
+        let workspace: Option<Uuid> = row.get("workspace_id")?;
+        let seq = u64::try_from(last).map_err(|_| Error::broken(format!("an audit entry has the number {last}")))?;
+        batch.push(StoredEntry { seq, is_own: workspace == Some(plan.workspace_id), text: row.get("entry")? });
+    }
+    let is_end = batch.len() < usize::from(BATCH);
+    Ok(Entries { batch: (!batch.is_empty()).then_some(ExportBatch::Chain(batch)), next: (!is_end).then_some(last) })
 }
 
 fn receipt(row: &Row) -> Result<Export, Error> {

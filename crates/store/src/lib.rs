@@ -66,6 +66,13 @@ impl Store {
     pub fn db(&self) -> &Db {
         &self.db
     }
+
+    /// How many transactions of transitions a worker should have under way. Where there is one writer a second one waits for the
+    /// first with the members that it has, while more come that could have shared it.
+    #[must_use]
+    pub fn commits_at_once(&self) -> usize {
+        if self.db.is_sqlite() { 1 } else { 2 }
+    }
 }
 
 /// Every statement of the store: what the conformance suite prepares on both databases.
@@ -112,6 +119,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         provisioning_runs::retry::STATEMENTS,
         retention::STATEMENTS,
         run_commits::STATEMENTS,
+        run_commits::one_writer::STATEMENTS,
         run_commits::rows::STATEMENTS,
         run_commits::swift::STATEMENTS,
         runs::STATEMENTS,

@@ -4,6 +4,7 @@
 //! stale, the batch is halved until that one stands alone, and only it is told so. No forward attempt starts past a request
 //! that its member does not journal: what was asked for may be that nothing starts.
 
+pub(crate) mod one_writer;
 pub(crate) mod rows;
 pub(crate) mod swift;
 

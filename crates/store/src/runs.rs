@@ -19,7 +19,8 @@ crate::statements! {
     // Rows that another claim has locked are left to it. `materialized`: a plan that ran the select twice would claim more than
     // asked. The time stands beside whatever was claimed, so that it is told where nothing was. A run is new until it is claimed
     // for the first time or asked something; the two indexes tell the same. A worker that does not know yet that it is dead gets
-    // nothing: least of all its own runs, which are free again because it is.
+    // nothing: least of all its own runs, which are free again because it is. `+ 0`: SQLite plans a statement anew for each value of a
+    // parameter that stands alone as its limit.
     CLAIM_NEW = split(
         "with found as materialized (
            select r.bucket, r.id from provisioning_runs r
@@ -39,7 +40,7 @@ crate::statements! {
              and exists (select 1 from workers w where w.id = $1 and w.dead_at is null)
              and (r.saga, r.saga_version, r.saga_digest) in (select value->>0, value->>1, value->>2 from json_each($3))
              and r.account_id not in (select unhex(value->>0) from json_each($4))
-           order by r.turn, r.id limit $2)
+           order by r.turn, r.id limit $2 + 0)
          returning id, account_id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, turn",
     );
     CLAIM_DUE = split(
@@ -58,7 +59,7 @@ crate::statements! {
              and exists (select 1 from workers w where w.id = $1 and w.dead_at is null)
              and (r.saga, r.saga_version, r.saga_digest) in (select value->>0, value->>1, value->>2 from json_each($4))
              and r.account_id not in (select unhex(value->>0) from json_each($5))
-           order by r.due_at, r.id limit $3)
+           order by r.due_at, r.id limit $3 + 0)
          returning id, account_id, epoch, saga, saga_version, saga_digest, input, on_failure, created_at, trace, due_at",
     );
     // What an idle worker asks: one look at each of the two indexes.

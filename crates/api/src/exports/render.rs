@@ -30,13 +30,12 @@ impl Renderer {
     }
 
     /// What comes before all records.
-    pub fn open(&mut self) -> io::Result<()> {
+    pub fn open(&mut self) {
         match self.format {
-            ExportFormat::Csv => self.table.header()?,
+            ExportFormat::Csv => self.table.header(),
             ExportFormat::Json => self.text.push(b'{'),
             ExportFormat::Ndjson => {}
         }
-        Ok(())
     }
 
     pub fn section(&mut self, section: ExportSection) {
@@ -85,10 +84,10 @@ impl Renderer {
         }
     }
 
-    pub fn take(&mut self) -> io::Result<Vec<u8>> {
+    pub fn take(&mut self) -> Vec<u8> {
         match self.format {
             ExportFormat::Csv => self.table.take(),
-            ExportFormat::Json | ExportFormat::Ndjson => Ok(std::mem::take(&mut self.text)),
+            ExportFormat::Json | ExportFormat::Ndjson => std::mem::take(&mut self.text),
         }
     }
 
@@ -105,14 +104,14 @@ mod tests {
 
     fn rendered(format: ExportFormat) -> String {
         let mut renderer = Renderer::new(format, true);
-        renderer.open().unwrap();
+        renderer.open();
         renderer.section(ExportSection::Environments);
         renderer.record(Kind::Environment, "{\"id\":1}").unwrap();
         renderer.record(Kind::Environment, "{\"id\":2}").unwrap();
         renderer.section(ExportSection::Connections);
         renderer.close("abc");
         assert_eq!(renderer.rows(), 2);
-        String::from_utf8(renderer.take().unwrap()).unwrap()
+        String::from_utf8(renderer.take()).unwrap()
     }
 
     #[test]
@@ -141,9 +140,9 @@ mod tests {
             (ExportFormat::Ndjson, "{\"type\":\"end\",\"rows\":0,\"sha256\":\"\"}\n"),
         ] {
             let mut renderer = Renderer::new(format, true);
-            renderer.open().unwrap();
+            renderer.open();
             renderer.close("");
-            assert_eq!(String::from_utf8(renderer.take().unwrap()).unwrap(), expected);
+            assert_eq!(String::from_utf8(renderer.take()).unwrap(), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From the database's transaction to the socket, and back: a batch is read when the reader has taken the last one.
+//! From the database's transaction to the socket, and back: while the reader takes a batch the next one is read, and no more.
 //!
 //! A task of its own reads, words, compresses and hands over piece by piece. It ends as soon as nobody listens any more, and
 //! gives up a reader who takes too long. Whatever happens, the answer ends cleanly only if the export is whole and its
@@ -201,7 +201,7 @@ impl Writer {
 
     async fn write(&mut self, started: &Started) -> Result<(), Halt> {
         self.push(Piece::Started(Box::new((started.export.clone(), started.workspace.clone())))).await?;
-        self.renderer.open()?;
+        self.renderer.open();
         let plan = started.plan(self.patience);
         let (exports, listening) = (self.berth.exports.clone(), self.sender.clone());
         // A reader who has gone frees the connection at once, whatever the database is at.
@@ -223,7 +223,7 @@ impl Writer {
 
     /// Gives what is written so far to the reader, and returns when he has taken it.
     async fn hand_over(&mut self) -> Result<(), Halt> {
-        let text = self.renderer.take()?;
+        let text = self.renderer.take();
         self.digest.update(&text);
         self.bytes += text.len() as u64;
         let bytes = self.encoder.encode(text).await?;
@@ -278,7 +278,12 @@ impl Writer {
                 }
             }
             ExportBatch::Run(detail) => self.renderer.record(Kind::Run, &records::run(&self.berth, *detail)?)?,
-            ExportBatch::Audit(entries) => {
+            ExportBatch::Audit(texts) => {
+                for text in texts.iter() {
+                    self.renderer.record(Kind::AuditEntry, text)?;
+                }
+            }
+            ExportBatch::Chain(entries) => {
                 for entry in entries {
                     self.entry(&entry)?;
                 }

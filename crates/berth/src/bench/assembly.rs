@@ -54,7 +54,7 @@ pub fn assemble(store: &Store, ended: UnboundedSender<Ended>, concurrency: usize
     }
     let registry = Arc::new(registry);
     let tap = Arc::new(Tap::new(store.clone(), ended));
-    let (worker, handle) = Worker::new(tap, registry.clone(), options(concurrency));
+    let (worker, handle) = Worker::new(tap, registry.clone(), options(store, concurrency));
     let berth = Berth {
         accounts: Arc::new(store.clone()),
         workspaces: Arc::new(store.clone()),

@@ -41,8 +41,9 @@ impl Crew {
     /// # Errors
     /// The saga cannot be made.
     pub fn here(store: Store, steps: u32, concurrency: usize, ended: UnboundedSender<Ended>) -> Result<Self, Failure> {
+        let options = options(&store, concurrency);
         let tap = std::sync::Arc::new(Tap::new(store, ended));
-        let (worker, handle) = Worker::new(tap, noop::registry(steps, false)?, options(concurrency));
+        let (worker, handle) = Worker::new(tap, noop::registry(steps, false)?, options);
         let stop = CancellationToken::new();
         let working = tokio::spawn(worker.run(stop.clone()));
         Ok(Self::Here { handle, stop, working })

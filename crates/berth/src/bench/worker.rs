@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use saga::worker::{Options, Worker};
 use serde::{Deserialize, Serialize};
+use store::Store;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +34,8 @@ pub struct Orders {
 }
 
 /// As `berth dev` and production work, but for the number of runs at once.
-pub fn options(concurrency: usize) -> Options {
-    Options { concurrency, ..Options::default() }
+pub fn options(store: &Store, concurrency: usize) -> Options {
+    Options { concurrency, commits_at_once: store.commits_at_once(), ..Options::default() }
 }
 
 /// How long claims stand, unless it is settled otherwise.
@@ -43,8 +44,8 @@ pub fn usual_lease() -> Duration {
 }
 
 /// As [`options`], with another lease.
-fn leased(concurrency: usize, lease: Duration) -> Options {
-    let usual = options(concurrency);
+fn leased(store: &Store, concurrency: usize, lease: Duration) -> Options {
+    let usual = options(store, concurrency);
     let part = lease.as_secs_f64() / usual.lease.as_secs_f64();
     Options { lease, renew_every: usual.renew_every.mul_f64(part), ..usual }
 }
@@ -55,8 +56,9 @@ pub async fn run() -> Result<(), Failure> {
     let orders: Orders = serde_json::from_str(&first).map_err(|e| Failure::new(format!("the orders are not understood: {e}")))?;
     let store = place::open(&orders.database, true, orders.connections).await?;
     let (sender, mut ended) = crew::ears();
+    let options = leased(&store, orders.concurrency, orders.lease);
     let tap = Arc::new(Tap::new(store.clone(), sender));
-    let (worker, handle) = Worker::new(tap, noop::registry(orders.steps, orders.lasting)?, leased(orders.concurrency, orders.lease));
+    let (worker, handle) = Worker::new(tap, noop::registry(orders.steps, orders.lasting)?, options);
     let stop = CancellationToken::new();
     let working = tokio::spawn(worker.run(stop.clone()));
     crate::print(&format!("{READY}\n"))?;

@@ -76,6 +76,25 @@ pub struct StoredEntry {
     pub text: String,
 }
 
+/// Texts of audit entries as they are stored, one behind the other: none of them is copied before it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTexts(String);
+
+impl StoredTexts {
+    /// Stands between two texts: no JSON has it, not even within a string.
+    pub const BETWEEN: char = '\u{1e}';
+
+    /// At least one text.
+    #[must_use]
+    pub fn new(joined: String) -> Self {
+        Self(joined)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(Self::BETWEEN)
+    }
+}
+
 /// Some rows of a section. A batch is bounded, however large the section is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExportBatch {
@@ -85,7 +104,10 @@ pub enum ExportBatch {
     Members(Vec<Member>),
     /// One at a time: its journal may be long.
     Run(Box<RunDetail>),
-    Audit(Vec<StoredEntry>),
+    /// Of the workspace alone.
+    Audit(StoredTexts),
+    /// Of the whole account.
+    Chain(Vec<StoredEntry>),
 }
 
 /// Nobody takes the rows any more.
@@ -97,7 +119,7 @@ pub struct Stopped;
 pub trait ExportSink: Send {
     /// The batches that follow are of this section, until the next one begins. One may have no batch.
     fn begin(&mut self, section: ExportSection);
-    /// Returns when it wants the next batch; until then none is read.
+    /// Returns when it wants the next batch. While it is at work one more may be read, and no second one.
     ///
     /// # Errors
     /// [`Stopped`] ends the reading.

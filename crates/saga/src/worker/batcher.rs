@@ -1,6 +1,6 @@
 //! Group commit: transitions of many runs in one transaction. What queued while one was under way is the next one, so that a
 //! lone run waits for nobody, and many share what a commit costs. No timer gathers anything, and no task stands in between:
-//! whoever finds a place free commits for all who wait.
+//! whoever finds a place free commits for all who wait, once everybody who is ready to hand something in has had a turn.
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +43,8 @@ impl<C: Send + 'static> Batcher<C> {
                 told = &mut answered => return told.unwrap_or_else(|_| gone()),
                 place = self.places.acquire() => place,
             };
+            // A batch's answers wake its members at once: without this the first of them would commit alone, and the others wait for it.
+            tokio::task::yield_now().await;
             let taken: Vec<Queued<C>> = {
                 let mut queue = self.lock();
                 let many = queue.len().min(LARGEST);

@@ -4,15 +4,22 @@
 //! on SQLite all of them are one JSON text, a row an array (`json_each($2)`, `value->>0`). Times, ids and bytes are on SQLite
 //! what [`super::Bind`] makes of them, ids and bytes in hex: `unhex(value->>1)`. JSON is a text on both, to be cast.
 
+use std::ops::Range;
+
 use saga::Time;
 use serde_json::Value;
 use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
+use sqlx::sqlite::SqliteArguments;
 use uuid::Uuid;
 
 use super::value::{REPLACEMENT, timestamp};
 use super::{Arguments, Bind};
 use crate::words;
+
+/// How many rows a statement of [`crate::sixty_four`] takes, and one of [`crate::eight`].
+const PIECE: usize = 64;
+const SHORT: usize = 8;
 
 /// Columns of equal length, in the order of their parameters.
 #[derive(Default)]
@@ -95,6 +102,36 @@ impl Columns {
     fn rows(&self) -> usize {
         self.0.first().map_or(0, Cells::len)
     }
+
+    /// The rows in pieces for statements that have a parameter for each cell ([`crate::sixty_four`]).
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let rows = self.rows();
+        (0..rows).step_by(PIECE).map(move |from| Piece { columns: self, rows: from..(from + PIECE).min(rows) })
+    }
+}
+
+/// Rows whose cells are bound one by one, row by row: SQLite reads them as they are, where it has to parse a JSON text again for
+/// each cell. What a statement has parameters for beyond them is null.
+pub struct Piece<'c> {
+    columns: &'c Columns,
+    rows: Range<usize>,
+}
+
+impl Piece<'_> {
+    /// They fit the shorter of the two lengths that statements come in.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.rows.len() <= SHORT
+    }
+}
+
+impl Bind for Piece<'_> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        let Arguments::Sqlite(to) = to else { return Err("PostgreSQL takes whole columns".into()) };
+        let cells = &self.columns.0;
+        to.reserve(self.rows.len() * cells.len(), 0);
+        self.rows.flat_map(|row| cells.iter().map(move |cells| (cells, row))).try_for_each(|(cells, row)| cells.bind(row, to))
+    }
 }
 
 /// A NUL in a JSON text is `\u0000`, unless that backslash is itself escaped.
@@ -131,6 +168,18 @@ impl Cells {
             Self::Times(cells) => cells.len(),
             Self::Texts(cells) => cells.len(),
             Self::Bytes(cells) => cells.len(),
+        }
+    }
+
+    fn bind(&self, row: usize, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+        match self {
+            Self::Flags(cells) => to.add(i64::from(cells[row])),
+            Self::Smalls(cells) => to.add(i64::from(cells[row])),
+            Self::Numbers(cells) => to.add(cells[row]),
+            Self::Ids(cells) => to.add(cells[row]),
+            Self::Times(cells) => to.add(cells[row].map(Time::micros)),
+            Self::Texts(cells) => to.add(cells[row].as_deref()),
+            Self::Bytes(cells) => to.add(cells[row].as_slice()),
         }
     }
 

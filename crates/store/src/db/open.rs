@@ -105,7 +105,11 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(256);
-        let pool = || SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
+        // A file does not go away like a server: connections are not asked each time whether they are there.
+        let pool = || {
+            let options = SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
+            options.test_before_acquire(false)
+        };
         let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
         let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
         let readers = pool().max_connections(4).connect_lazy_with(options.read_only(true).create_if_missing(false));

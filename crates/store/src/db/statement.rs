@@ -43,3 +43,19 @@ macro_rules! statements {
         pub(crate) static STATEMENTS: &[&$crate::db::Statement] = &[$(&$name),+];
     };
 }
+
+/// The text of eight rows of parameters, or of anything else with commas between.
+#[macro_export]
+macro_rules! eight {
+    ($row:expr) => {
+        concat!($row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row)
+    };
+}
+
+/// The same, 64 times.
+#[macro_export]
+macro_rules! sixty_four {
+    ($row:expr) => {
+        $crate::eight!($crate::eight!($row))
+    };
+}

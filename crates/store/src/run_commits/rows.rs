@@ -80,18 +80,21 @@ fn event<C>(member: &Commit<C>) -> impl Iterator<Item = Result<String, Error>> {
 
 /// Appends the members' records, or writes them over.
 pub(super) async fn journal<C>(tx: &mut Tx, members: &[Written<'_, C>]) -> Result<(), Error> {
-    let records = || members.iter().flat_map(|w| w.member.records.iter().map(|record| (w.member.run.0, record)));
-    if records().next().is_none() {
-        return Ok(());
+    if members.iter().any(|w| !w.member.records.is_empty()) {
+        tx.query(&JOURNAL).bind(records(&members.iter())?).execute().await?;
     }
-    let events = members.iter().flat_map(|w| event(w.member)).collect::<Result<Vec<_>, _>>()?;
-    let columns = Columns::default()
+    Ok(())
+}
+
+/// The members' records in columns.
+pub(super) fn records<'a, C: 'a>(members: &(impl Iterator<Item = &'a Written<'a, C>> + Clone)) -> Result<Columns, Error> {
+    let records = || members.clone().flat_map(|w| w.member.records.iter().map(|record| (w.member.run.0, record)));
+    let events = members.clone().flat_map(|w| event(w.member)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Columns::default()
         .keys(records().map(|(run, _)| run))
         .numbers(records().map(|(_, record)| record.seq))
         .times(records().map(|(_, record)| Some(record.at)))
-        .jsons(events.into_iter().map(Some));
-    tx.query(&JOURNAL).bind(columns).execute().await?;
-    Ok(())
+        .jsons(events.into_iter().map(Some)))
 }
 
 /// Makes the members' rows show their heads.
@@ -103,26 +106,48 @@ pub(super) async fn update<C>(tx: &mut Tx, members: &[Written<'_, C>], now: Time
 
 /// The members' heads in columns, as [`UPDATE`] takes them. `now`: when what is released with requests left is due.
 pub(super) fn heads_of<C>(members: &[Written<'_, C>], now: Option<Time>) -> Result<Columns, Error> {
-    let heads = || members.iter().map(|w| &w.member.head);
-    let turns = heads().map(turned).collect::<Result<Vec<_>, _>>()?;
-    let due_at = |w: &Written<'_, C>| match w.member.disposition {
-        Disposition::Release { due_at } => now.filter(|_| w.requested).or(due_at),
-        Disposition::Keep | Disposition::End => None,
-    };
-    Ok(Columns::default()
-        .keys(members.iter().map(|w| w.member.run.0))
-        .texts(heads().map(|head| words::spell(head.state)))
-        .optional_texts(heads().map(|head| head.waiting_for.map(words::spell)))
-        .optional_texts(heads().map(|head| head.ending.map(words::spell)))
-        .jsons(turns)
-        .numbers(heads().map(|head| i64::from(head.done)))
-        .numbers(heads().map(|head| i64::from(head.total)))
-        .times(heads().map(|head| head.deadline_at))
-        .jsons(heads().map(paused_by))
-        .flags(members.iter().map(|w| w.member.disposition == Disposition::End))
-        .flags(members.iter().map(|w| w.member.disposition == Disposition::Keep))
-        .times(members.iter().map(due_at))
-        .flags(members.iter().map(|w| w.requested)))
+    let heads = Heads(members);
+    let columns = heads.whereabouts(heads.states(heads.keys())?, now);
+    Ok(columns.flags(members.iter().map(|w| w.requested)))
+}
+
+/// Members' heads, a group of columns at a time.
+pub(super) struct Heads<'a, C>(pub &'a [Written<'a, C>]);
+
+impl<C> Heads<'_, C> {
+    fn each(&self) -> impl Iterator<Item = &Head> {
+        self.0.iter().map(|w| &w.member.head)
+    }
+
+    pub fn keys(&self) -> Columns {
+        Columns::default().keys(self.0.iter().map(|w| w.member.run.0))
+    }
+
+    /// How far the runs are.
+    pub fn states(&self, columns: Columns) -> Result<Columns, Error> {
+        let turns = self.each().map(turned).collect::<Result<Vec<_>, _>>()?;
+        Ok(columns
+            .texts(self.each().map(|head| words::spell(head.state)))
+            .optional_texts(self.each().map(|head| head.waiting_for.map(words::spell)))
+            .optional_texts(self.each().map(|head| head.ending.map(words::spell)))
+            .jsons(turns)
+            .numbers(self.each().map(|head| i64::from(head.done)))
+            .numbers(self.each().map(|head| i64::from(head.total)))
+            .times(self.each().map(|head| head.deadline_at)))
+    }
+
+    /// Who works on the runs, and when.
+    pub fn whereabouts(&self, columns: Columns, now: Option<Time>) -> Columns {
+        let due_at = |w: &Written<'_, C>| match w.member.disposition {
+            Disposition::Release { due_at } => now.filter(|_| w.requested).or(due_at),
+            Disposition::Keep | Disposition::End => None,
+        };
+        columns
+            .jsons(self.each().map(paused_by))
+            .flags(self.0.iter().map(|w| w.member.disposition == Disposition::End))
+            .flags(self.0.iter().map(|w| w.member.disposition == Disposition::Keep))
+            .times(self.0.iter().map(due_at))
+    }
 }
 
 /// The transition in one statement, where the database is a round trip away; `None` if it has to go the long way: the run is

@@ -7,6 +7,7 @@ use saga::Time;
 use saga::ports::Commit;
 use uuid::Uuid;
 
+use super::one_writer;
 use super::rows::{self, Written};
 use crate::changes;
 use crate::db::{Db, Error, Rank};
@@ -29,16 +30,22 @@ crate::statements! {
 }
 
 /// Of a batch's members, those that nobody asks anything of, and whose changes are of the kinds that share statements, in one
-/// transaction. Answers which members it took, and for their runs that were as expected the time; the others have to go the long
-/// way, as everything on SQLite, where statements cost little.
+/// transaction; on SQLite, where statements cost little, those that change nothing besides. Answers which members it took, and for their
+/// runs that were as expected the time; the others have to go the long way.
 pub(super) async fn swift(db: &Db, batch: &[Commit<Change>]) -> Result<(BTreeSet<usize>, HashMap<Uuid, Time>), Error> {
     let mut seen = HashSet::new();
-    let simple = |member: &Commit<Change>| !member.resent && member.requests.is_empty() && member.changes.iter().all(changes::is_of_many);
+    let fits = |change: &Change| !db.is_sqlite() && changes::is_of_many(change);
+    let simple = |member: &Commit<Change>| !member.resent && member.requests.is_empty() && member.changes.iter().all(fits);
     let taken: BTreeSet<usize> = (0..batch.len()).filter(|at| seen.insert(batch[*at].run) && simple(&batch[*at])).collect();
     let members: Vec<&Commit<Change>> = taken.iter().map(|at| &batch[*at]).collect();
+    if db.is_sqlite() && !members.is_empty() {
+        let now = one_writer::swift(db, &members).await?;
+        let settled = now.map(|now| members.iter().map(|member| (member.run.0, now)).collect());
+        return Ok((taken, settled.unwrap_or_default()));
+    }
     // What stands alone and changes nothing has been tried in one statement.
     let is_worth_it = members.len() > 1 || members.iter().any(|member| !member.changes.is_empty());
-    if db.is_sqlite() || !is_worth_it {
+    if !is_worth_it {
         return Ok((BTreeSet::new(), HashMap::new()));
     }
     let mut tx = db.write().await?;

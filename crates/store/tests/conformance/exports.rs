@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::verify;
+use domain::ids::bucket;
 use domain::model::{Export, ExportFormat, ExportSection, Role, Scope, ScopeRef};
 use domain::ports::{
     AuditLog, ChangeAnswer, ExportBatch, ExportEnd, ExportPlan, ExportSink, Exports, Members, NewExport, Reading, RoleChange, Stopped,
@@ -16,6 +17,7 @@ use rstest::rstest;
 use saga::StoreError;
 use saga::journal::Ending;
 use store::Store;
+use store::db::Statement;
 use testkit::Backend::{self, Postgres, Sqlite};
 use testkit::bulk::append_entries;
 use tokio::sync::Notify;
@@ -71,8 +73,16 @@ impl ExportSink for Kept {
 
 impl Kept {
     fn entries(&self) -> Vec<(u64, bool)> {
-        let audit = self.batches.iter().filter_map(|batch| if let ExportBatch::Audit(entries) = batch { Some(entries) } else { None });
-        audit.flatten().map(|entry| (entry.seq, entry.is_own)).collect()
+        let seq = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["seq"].as_u64().unwrap();
+        let mut entries = Vec::new();
+        for batch in &self.batches {
+            match batch {
+                ExportBatch::Audit(texts) => entries.extend(texts.iter().map(|text| (seq(text), true))),
+                ExportBatch::Chain(chain) => entries.extend(chain.iter().map(|entry| (entry.seq, entry.is_own))),
+                _ => {}
+            }
+        }
+        entries
     }
 
     fn members(&self) -> usize {
@@ -142,8 +152,9 @@ async fn what_is_written_during_an_export_is_not_in_it(#[values(Sqlite, Postgres
     let plan = plan(account, workspace, &[ExportSection::Audit, ExportSection::Members]);
     let mut sink = Kept { at_first: Some((world.store.clone(), account, workspace)), ..Kept::default() };
     assert_eq!(exports.read(&plan, &mut sink).await.unwrap(), Reading::Whole);
-    let sizes: Vec<_> = sink.batches.iter().map(|b| if let ExportBatch::Audit(entries) = b { entries.len() } else { 0 }).collect();
+    let sizes: Vec<_> = sink.batches.iter().map(|b| if let ExportBatch::Audit(texts) = b { texts.iter().count() } else { 0 }).collect();
     assert_eq!(sizes, [500, 500, 202, 0], "with the creation of the workspace and the end of its run");
+    assert!(sink.entries().is_sorted_by(|one, next| one < next), "each behind the one before it, from batch to batch too");
     assert_eq!(sink.members(), 1);
     let mut later = Kept::default();
     exports.read(&plan, &mut later).await.unwrap();
@@ -225,6 +236,24 @@ async fn a_sink_that_wants_no_more_ends_the_reading_and_frees_the_connection(#[v
     let reading = world.store.exports(1).read(&plan(account, workspace, ExportSection::ALL), &mut sink).await.unwrap();
     assert_eq!((reading, sink.batches.len()), (Reading::Stopped, 1));
     all_free(&world).await;
+}
+
+/// Catches a text that would be taken for two: whoever wrote it is not Berth.
+#[rstest]
+#[tokio::test]
+async fn an_entry_that_is_no_json_ends_the_export(#[values(Sqlite, Postgres)] backend: Backend) {
+    static FORGE: Statement =
+        Statement::shared("forge", "update audit_entries set entry = $3 where bucket = $1 and account_id = $2 and seq = 4");
+    let world = World::new(backend).await;
+    let account = world.account(3).await;
+    let (workspace, _) = world.workspace(account, "data").await;
+    append_entries(&world.test.db, account, Some(workspace), 6).await;
+    let mut tx = world.test.db.write().await.unwrap();
+    let forged = tx.query(&FORGE).bind(bucket(account)).bind(account).bind("{\"seq\":4}\u{1e}{\"seq\":4}").execute().await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(forged, 1);
+    let read = world.store.exports(1).read(&plan(account, workspace, &[ExportSection::Audit]), &mut Kept::default()).await;
+    assert!(matches!(read, Err(StoreError::Broken(_))), "{read:?}");
 }
 
 /// Waits in `take` until it is told to go on.

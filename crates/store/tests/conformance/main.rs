@@ -21,6 +21,7 @@ mod given_up;
 mod idempotency;
 mod identities;
 mod intents;
+mod large_batches;
 mod logins;
 mod member_races;
 mod members;

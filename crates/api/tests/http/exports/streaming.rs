@@ -1,4 +1,4 @@
-//! How an export flows: no batch is read before the last one was taken, and each can be read at once.
+//! How an export flows: no batch is handed on before the last one was taken, and each can be read at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +81,7 @@ async fn everybody_else() {
 }
 
 #[tokio::test]
-async fn the_next_batch_is_read_when_the_last_one_was_taken() {
+async fn the_next_batch_is_handed_on_when_the_last_one_was_taken() {
     let (scene, given) = watched().await;
     let mut body = body(&scene, "identity").await;
     everybody_else().await;
