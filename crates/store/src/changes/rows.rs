@@ -45,9 +45,11 @@ crate::statements! {
         "update workspaces set permissions_token = k.value->>2, updated_at = $1, revision = revision + 1
          from json_each($2) k where bucket = k.value->>0 and workspaces.id = unhex(k.value->>1)",
     );
+    // `case`: with a plain condition a plan that was made for a few workspaces goes through the whole index of live ones.
     ACTIVATE = split(
         "update workspaces w set status = 'active', updated_at = $1, revision = w.revision + 1
-         from unnest($2::smallint[], $3::uuid[]) as k(bucket, id) where w.bucket = k.bucket and w.id = k.id and w.status = 'provisioning'",
+         from unnest($2::smallint[], $3::uuid[]) as k(bucket, id)
+         where w.bucket = k.bucket and w.id = k.id and case when w.status = 'provisioning' then true else false end",
         "update workspaces set status = 'active', updated_at = $1, revision = revision + 1
          from json_each($2) k where bucket = k.value->>0 and workspaces.id = unhex(k.value->>1) and status = 'provisioning'",
     );

@@ -81,13 +81,18 @@ impl Session {
     }
 }
 
-/// The timeouts as PostgreSQL is told them.
-fn told(waits: Waits) -> [(&'static str, String); 3] {
+/// What PostgreSQL is told of a session: the timeouts; and not to read tables whole where an index will do, for its plans are kept, and
+/// one that was made while a table was small would read all of it at each call when it is large.
+fn told(waits: Waits) -> [(&'static str, String); 6] {
     let millis = |d: Duration| d.as_millis().to_string();
+    let off = || "off".to_owned();
     [
         ("statement_timeout", millis(waits.statement)),
         ("lock_timeout", millis(waits.lock)),
         ("idle_in_transaction_session_timeout", millis(waits.statement)),
+        ("enable_seqscan", off()),
+        ("enable_hashjoin", off()),
+        ("enable_mergejoin", off()),
     ]
 }
 
@@ -173,7 +178,8 @@ mod tests {
         assert_eq!(
             &*session.write,
             "begin; set local statement_timeout = '30000'; set local lock_timeout = '5000'; \
-             set local idle_in_transaction_session_timeout = '30000'"
+             set local idle_in_transaction_session_timeout = '30000'; set local enable_seqscan = 'off'; \
+             set local enable_hashjoin = 'off'; set local enable_mergejoin = 'off'"
         );
         assert!(!session.keeps_statements);
         let direct = Session::of(Access { pooler: Pooler::None, ..access });

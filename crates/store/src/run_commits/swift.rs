@@ -13,7 +13,8 @@ use crate::changes;
 use crate::db::{Db, Error, Rank};
 
 crate::statements! {
-    // In the order of the runs, as everywhere. What is not as expected is left as it is.
+    // In the order of the runs, as everywhere. What is not as expected is left as it is. `case`: with plain conditions a plan that was
+    // made for a few runs goes through the whole index of live ones.
     SWIFT = split(
         "update provisioning_runs r set state = u.state, waiting_for = u.waiting_for, ending = u.ending, turned = u.turned::jsonb,
            done = u.done, total = u.total, deadline_at = u.deadline_at, paused_by = u.paused_by::jsonb, terminal = u.terminal,
@@ -23,7 +24,8 @@ crate::statements! {
              $10::timestamptz[], $11::text[], $12::boolean[], $13::boolean[], $14::timestamptz[], $15::boolean[], $16::bigint[])
            as u(bucket, id, state, waiting_for, ending, turned, done, total, deadline_at, paused_by, terminal, keep, due_at, requested,
              epoch)
-         where r.bucket = u.bucket and r.id = u.id and r.epoch = u.epoch and not r.terminal and not r.parked and not r.requested
+         where r.bucket = u.bucket and r.id = u.id and r.epoch = u.epoch
+           and case when r.terminal or r.parked or r.requested then false else true end
          returning r.id, r.updated_at as now",
         "select 0 as now",
     );
