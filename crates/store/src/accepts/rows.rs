@@ -35,9 +35,14 @@ crate::statements! {
     );
     // The base itself; who finds it taken looks for the next that is free.
     SLUGS_TAKEN = split(
-        "select k.n from unnest($1::bigint[], $2::smallint[], $3::uuid[], $4::text[]) as k(n, bucket, account_id, slug)
-         join workspaces w on w.bucket = k.bucket and w.account_id = k.account_id and w.slug = k.slug
-         where w.status in ('provisioning', 'active')",
+        // The first slug from its place on, or it is not there: left to itself, the planner goes through all live workspaces of the account.
+        "select k.n
+         from unnest((select $1::bigint[]), (select $2::smallint[]), (select $3::uuid[]), (select $4::text[])) as k(n, bucket, account_id, slug)
+         cross join lateral (
+           select w.slug from workspaces w
+           where w.bucket = k.bucket and w.account_id = k.account_id and w.status in ('provisioning', 'active') and w.slug >= k.slug
+           order by w.slug limit 1) t
+         where t.slug = k.slug",
         "select k.value->>0 as n from json_each($1) k
          join workspaces w on w.bucket = k.value->>1 and w.account_id = unhex(k.value->>2) and w.slug = k.value->>3
          where w.status in ('provisioning', 'active')",
