@@ -28,6 +28,7 @@ mod members;
 mod outbox;
 mod parked;
 mod pauses;
+mod plans;
 mod platform;
 mod principals;
 mod purge;
