@@ -29,7 +29,8 @@ macro_rules! select {
     };
 }
 
-/// `$1` to `$10`: what [`filtered`] binds. `$labels` makes rows `w` of the bound list, `$own` rows `h` of a workspace's labels.
+/// `$1` to `$10`: what [`filtered`] binds. `$labels` makes rows `w` of the bound list, `$own` rows `h` of a workspace's labels. Freezes are
+/// no `exists`, for which PostgreSQL 18 would read all there are.
 macro_rules! filter {
     ($contains:literal, $labels:literal, $own:literal) => {
         concat!(
@@ -40,8 +41,8 @@ macro_rules! filter {
              and (",
             $contains,
             "(w.folded_name, $4) > 0 or $4 is null) and (w.created_at > $5 or $5 is null) and (w.created_at < $6 or $6 is null)
-             and (exists (select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id
-               and (f.expires_at is null or f.expires_at > $9)) = $8 or $8 is null)
+             and (((select 1 from workspace_freezes f where f.bucket = w.bucket and f.workspace_id = w.id
+               and (f.expires_at is null or f.expires_at > $9) limit 1) is not null) = $8 or $8 is null)
              and not exists (select 1 from ",
             $labels,
             " where not exists (select 1 from ",
