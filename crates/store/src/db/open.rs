@@ -82,8 +82,9 @@ impl Session {
 }
 
 /// What PostgreSQL is told of a session: the timeouts; and not to read tables whole where an index will do, for its plans are kept, and
-/// one that was made while a table was small would read all of it at each call when it is large.
-fn told(waits: Waits) -> [(&'static str, String); 6] {
+/// one that was made while a table was small would read all of it at each call when it is large. What it reads whole all the same looks
+/// so expensive to it then that it would compile the plan, each time, which takes longer than any of our statements.
+fn told(waits: Waits) -> [(&'static str, String); 7] {
     let millis = |d: Duration| d.as_millis().to_string();
     let off = || "off".to_owned();
     [
@@ -93,6 +94,7 @@ fn told(waits: Waits) -> [(&'static str, String); 6] {
         ("enable_seqscan", off()),
         ("enable_hashjoin", off()),
         ("enable_mergejoin", off()),
+        ("jit", off()),
     ]
 }
 
@@ -179,7 +181,7 @@ mod tests {
             &*session.write,
             "begin; set local statement_timeout = '30000'; set local lock_timeout = '5000'; \
              set local idle_in_transaction_session_timeout = '30000'; set local enable_seqscan = 'off'; \
-             set local enable_hashjoin = 'off'; set local enable_mergejoin = 'off'"
+             set local enable_hashjoin = 'off'; set local enable_mergejoin = 'off'; set local jit = 'off'"
         );
         assert!(!session.keeps_statements);
         let direct = Session::of(Access { pooler: Pooler::None, ..access });
