@@ -57,7 +57,7 @@ async fn accept(db: Db, news: Vec<NewWorkspace>) -> Vec<Answer> {
 
 /// One transaction. `None`: this member's key was used before, and it is to be answered by itself.
 async fn try_together(db: &Db, members: &[&NewWorkspace]) -> Result<Vec<Option<CreateWorkspace>>, Error> {
-    let mut tx = db.write().await?;
+    let mut tx = db.write_together().await?;
     tx.locks(Rank::Idempotency);
     let taken = rows::take_keys(&mut tx, members).await?;
     let mine = |new: &NewWorkspace| new.idempotency.as_ref().is_none_or(|i| taken.contains(&idempotency::place(&i.key)));

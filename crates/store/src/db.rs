@@ -18,6 +18,7 @@ mod scratch;
 pub(crate) mod server;
 mod statement;
 mod value;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +28,7 @@ use saga::Time;
 use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
 
 use kept::{Held, Kept};
+use writer::{Shares, Taken, Writer};
 
 pub use columns::{Columns, JsonText, Piece};
 pub use error::Error;
@@ -52,9 +54,8 @@ const TRIES: u32 = 8;
 #[derive(Clone)]
 enum Pools {
     Postgres(Arc<Kept>),
-    /// Exactly one writer, whose waiters are served in order.
     Sqlite {
-        writer: SqlitePool,
+        writer: Arc<Writer>,
         readers: SqlitePool,
     },
 }
@@ -91,7 +92,7 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, Error> {
         let inner = match &self.pools {
             Pools::Postgres(kept) => Inner::Postgres(kept.begin(&self.session.read).await?),
-            Pools::Sqlite { readers, .. } => Inner::Sqlite(readers.begin().await?),
+            Pools::Sqlite { readers, .. } => Inner::Reader(readers.begin().await?),
         };
         Ok(self.tx(inner))
     }
@@ -102,9 +103,22 @@ impl Db {
     /// # Errors
     /// No connection was to be had.
     pub async fn write(&self) -> Result<Tx, Error> {
+        self.begin(Shares::Nothing).await
+    }
+
+    /// As [`Db::write`]; but on SQLite it may be committed together with others that are opened so. What it reads may be theirs then,
+    /// and not yet durable: whoever opens it ends it, by commit or by roll-back, before anything is concluded from that.
+    ///
+    /// # Errors
+    /// No connection was to be had.
+    pub async fn write_together(&self) -> Result<Tx, Error> {
+        self.begin(Shares::Commit).await
+    }
+
+    async fn begin(&self, shares: Shares) -> Result<Tx, Error> {
         let inner = match &self.pools {
             Pools::Postgres(kept) => Inner::Postgres(kept.begin(&self.session.write).await?),
-            Pools::Sqlite { writer, .. } => Inner::Sqlite(writer.begin_with("begin immediate").await?),
+            Pools::Sqlite { writer, .. } => Inner::Writer(writer.begin(shares).await?),
         };
         Ok(self.tx(inner))
     }
@@ -141,7 +155,7 @@ impl Db {
                 kept.pool().acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.postgres)).await.map(drop)?;
             }
             Pools::Sqlite { writer, .. } => {
-                writer.acquire().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
+                writer.alone().await?.prepare(sqlx::SqlSafeStr::into_sql_str(statement.sqlite)).await.map(drop)?;
             }
         }
         Ok(())
@@ -150,12 +164,12 @@ impl Db {
     /// How many connections are in use now.
     #[must_use]
     pub fn in_use(&self) -> usize {
-        fn busy<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> usize {
-            usize::try_from(pool.size()).unwrap_or(usize::MAX).saturating_sub(pool.num_idle())
-        }
         match &self.pools {
             Pools::Postgres(kept) => kept.in_use(),
-            Pools::Sqlite { writer, readers } => busy(writer) + busy(readers),
+            Pools::Sqlite { writer, readers } => {
+                let open = usize::try_from(readers.size()).unwrap_or(usize::MAX);
+                writer.in_use() + open.saturating_sub(readers.num_idle())
+            }
         }
     }
 
@@ -173,7 +187,8 @@ impl Db {
 
 enum Inner {
     Postgres(Held),
-    Sqlite(Transaction<'static, Sqlite>),
+    Reader(Transaction<'static, Sqlite>),
+    Writer(Taken),
 }
 
 /// The order in which the whole store takes its locks.
@@ -232,7 +247,7 @@ impl Tx {
     pub fn query(&mut self, statement: &'static Statement) -> Query<'_> {
         let arguments = match self.inner {
             Inner::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
-            Inner::Sqlite(_) => Arguments::Sqlite(sqlx::sqlite::SqliteArguments::default()),
+            Inner::Reader(_) | Inner::Writer(_) => Arguments::Sqlite(sqlx::sqlite::SqliteArguments::default()),
         };
         Query { tx: self, statement, arguments, failed: None }
     }
@@ -241,20 +256,20 @@ impl Tx {
     /// [`Error::Unknown`]: it may have been committed all the same.
     pub async fn commit(self) -> Result<(), Error> {
         match self.inner {
-            Inner::Postgres(held) => held.end("commit").await,
-            Inner::Sqlite(tx) => tx.commit().await,
+            Inner::Postgres(held) => held.end("commit").await.map_err(Error::at_commit),
+            Inner::Reader(tx) => tx.commit().await.map_err(Error::at_commit),
+            Inner::Writer(taken) => taken.commit().await,
         }
-        .map_err(Error::at_commit)
     }
 
     /// # Errors
-    /// The connection is gone; so is the transaction.
+    /// The connection is gone; so is the transaction. Or what it shared was not committed, and with it what was read.
     pub async fn rollback(self) -> Result<(), Error> {
         match self.inner {
-            Inner::Postgres(held) => held.end("rollback").await?,
-            Inner::Sqlite(tx) => tx.rollback().await?,
+            Inner::Postgres(held) => Ok(held.end("rollback").await?),
+            Inner::Reader(tx) => Ok(tx.rollback().await?),
+            Inner::Writer(taken) => taken.rollback().await,
         }
-        Ok(())
     }
 }
 
@@ -291,8 +306,14 @@ macro_rules! run {
                     Err(error) => return Err(forget_stale(tx, error).await),
                 }
             }
-            (Inner::Sqlite(tx), Arguments::Sqlite(values)) => {
+            (Inner::Reader(tx), Arguments::Sqlite(values)) => {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)
+            }
+            (Inner::Writer(taken), Arguments::Sqlite(values)) => {
+                match sqlx::query_with($self.statement.sqlite, values).$method(taken.connection()?).await {
+                    Ok(done) => either!(Sqlite, done),
+                    Err(error) => return Err(taken.failed(error).await),
+                }
             }
             _ => return Err(Error::broken("values of one driver for the other")),
         }

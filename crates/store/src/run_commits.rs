@@ -173,7 +173,7 @@ async fn commit_part(db: &Db, part: &[Commit<Change>]) -> Result<Vec<CommitAnswe
 /// One transaction: all members that are not fenced, or an error and none. The workspaces in `carried` are locked with those
 /// that the changes are about, because the freezes of a parked run's workspace are to be carried out once more.
 async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) -> Result<Part, Error> {
-    let mut tx = db.write().await?;
+    let mut tx = db.write_together().await?;
     let subjects = lock_subjects(&mut tx, part.iter(), carried).await?;
     let runs = lock_runs(&mut tx, part, carried).await?;
     let ends_parked = |member: &Commit<Change>| runs.get(&member.run.0)?.parked_on.filter(|_| member.records.iter().any(ends_forward));

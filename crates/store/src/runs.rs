@@ -182,7 +182,7 @@ impl Store {
         let claimed =
             |row: &Row| Ok(ClaimedRun { facts: facts(row)?, epoch: row.get("epoch")?, journal: Vec::new(), requests: Vec::new() });
         let Some(once) = self.db.once(&CLAIM_NEW) else {
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_together().await?;
             tx.locks(Rank::Run);
             let now = tx.now().await?;
             let query = tx.query(&CLAIM_NEW).bind(claim.worker.0).bind(i64::from(limit)).bind(definitions).bind(without);
@@ -205,7 +205,7 @@ impl Store {
     }
 
     async fn claim_due(&self, claim: &Claim) -> Result<Claimed, Error> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_together().await?;
         tx.locks(Rank::Run);
         let now = tx.now().await?;
         let (definitions, without) = wanted(claim);

@@ -73,7 +73,7 @@ impl Bench {
         total: u32,
         runs: &[RunId],
     ) -> Result<(), Error> {
-        let mut tx = self.store.db.write().await?;
+        let mut tx = self.store.db.write_together().await?;
         let mut head = heads::lock_known(&mut tx, account).await?;
         let now = tx.now().await?;
         let rows: Value = runs.iter().map(|run| json!({"id": run.0.simple().to_string(), "turn": head.next_turn(now)})).collect();

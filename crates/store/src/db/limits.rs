@@ -4,6 +4,7 @@
 //!
 //! The statements are not among the listed ones: their tables are there only after [`Db::prepare_limits`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -13,6 +14,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres, SqlitePool};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::writer::Writer;
 use super::{Db, Error, Pools, Statement};
 
 /// Rows of the table that steps advance.
@@ -94,7 +96,7 @@ impl Db {
                 sqlx::raw_sql(TABLES.postgres).execute(&mut own).await?;
                 own.close().await?;
             }
-            Pools::Sqlite { writer, .. } => sqlx::raw_sql(TABLES.sqlite).execute(writer).await.map(drop)?,
+            Pools::Sqlite { writer, .. } => sqlx::raw_sql(TABLES.sqlite).execute(&mut *writer.alone().await?).await.map(drop)?,
         }
         Ok(())
     }
@@ -126,8 +128,7 @@ impl Db {
         }
         if let Pools::Sqlite { writer, readers } = &self.pools {
             for client in 0..clients {
-                let pool = if limit == Limit::Select { readers } else { writer };
-                tasks.spawn(on_sqlite(pool.clone(), limit, client, until));
+                tasks.spawn(on_sqlite(writer.clone(), readers.clone(), limit, client, until));
             }
         }
         let mut micros = Vec::new();
@@ -193,7 +194,13 @@ async fn on_postgres(mut connection: PoolConnection<Postgres>, limit: Limit, cli
     Ok(micros)
 }
 
-async fn on_sqlite(pool: SqlitePool, limit: Limit, client: u32, until: Instant) -> Result<Vec<u64>, Error> {
+async fn on_sqlite(
+    writer: Arc<Writer>,
+    readers: SqlitePool,
+    limit: Limit,
+    client: u32,
+    until: Instant,
+) -> Result<Vec<u64>, Error> {
     let mut micros = Vec::new();
     for turn in 0.. {
         let began = Instant::now();
@@ -203,13 +210,14 @@ async fn on_sqlite(pool: SqlitePool, limit: Limit, client: u32, until: Instant) 
         let id = row(limit, client, turn);
         match limit {
             Limit::Steps(runs) => {
-                let mut tx = pool.begin_with("begin immediate").await?;
+                let mut alone = writer.alone().await?;
+                let mut tx = alone.begin_with("begin immediate").await?;
                 sqlx::query(STEP.sqlite).bind(id).bind(runs).execute(&mut *tx).await?;
                 sqlx::query(LOG).bind(id).bind(runs).execute(&mut *tx).await?;
                 tx.commit().await?;
             }
-            Limit::Update => sqlx::query(UPDATE.sqlite).bind(id).execute(&pool).await.map(drop)?,
-            Limit::Select => sqlx::query(SELECT.sqlite).bind(id).fetch_one(&pool).await.map(drop)?,
+            Limit::Update => sqlx::query(UPDATE.sqlite).bind(id).execute(&mut *writer.alone().await?).await.map(drop)?,
+            Limit::Select => sqlx::query(SELECT.sqlite).bind(id).fetch_one(&readers).await.map(drop)?,
         }
         micros.push(took(began));
     }

@@ -112,7 +112,7 @@ impl Db {
                 own.close().await;
                 outcome
             }
-            Pools::Sqlite { writer, .. } => migrator.run(writer).await,
+            Pools::Sqlite { writer, .. } => migrator.run(&mut *writer.alone().await.map_err(Error::from)?).await,
         };
         match outcome {
             Ok(()) => Ok(missing),

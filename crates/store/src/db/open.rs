@@ -14,10 +14,13 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::kept::Kept;
+use super::writer::Writer;
 use super::{Db, Pools};
 
 /// Prepared statements kept per connection: more than the store has.
 const STATEMENTS: usize = 512;
+/// How long to wait for a turn on SQLite.
+const SQLITE_WAIT: Duration = Duration::from_secs(30);
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,14 +115,12 @@ impl Db {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(256);
-        // A file does not go away like a server: connections are not asked each time whether they are there.
-        let pool = || {
-            let options = SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(30)).idle_timeout(None).max_lifetime(None);
-            options.test_before_acquire(false)
-        };
         let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
-        let readers = pool().max_connections(4).connect_lazy_with(options.read_only(true).create_if_missing(false));
+        let writer = Writer::open(options.clone(), SQLITE_WAIT).await.map_err(opened)?;
+        // A file does not go away like a server: connections are not asked each time whether they are there.
+        let readers = SqlitePoolOptions::new().acquire_timeout(SQLITE_WAIT).idle_timeout(None).max_lifetime(None);
+        let readers = readers.test_before_acquire(false).max_connections(4);
+        let readers = readers.connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self { pools: Pools::Sqlite { writer, readers }, session: Session::own(), offset: Arc::default() })
     }
 

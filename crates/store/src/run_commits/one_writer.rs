@@ -88,7 +88,7 @@ fn heads<C>(of: &[Written<'_, C>], now: Time) -> Result<Columns, Error> {
 /// The members' transitions in one transaction, and its time; `None` if a run is not as its member expects, upon which nothing is
 /// written. The members are of different runs, and nobody asks anything of them.
 pub(super) async fn swift<C>(db: &Db, members: &[&Commit<C>]) -> Result<Option<Time>, Error> {
-    let mut tx = db.write().await?;
+    let mut tx = db.write_together().await?;
     tx.locks(Rank::Run);
     let now = tx.now().await?;
     let stays = |member: &Commit<C>| member.disposition == Disposition::Keep && member.head.paused_by.is_empty();

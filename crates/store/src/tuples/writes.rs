@@ -145,7 +145,7 @@ async fn attempt(db: &Db, writes: &[Write], part: &[usize]) -> Result<Vec<Result
 
 /// One transaction of writes that do not touch each other.
 async fn try_together(db: &Db, members: &[&Write]) -> Result<Vec<Result<i64, Refused>>, Error> {
-    let mut tx = db.write().await?;
+    let mut tx = db.write_together().await?;
     tx.locks(Rank::Subject);
     let revision = tx.query(&RAISE).bind(Uuid::new_v4()).fetch_one().await?.get("revision")?;
     let refused = refused(&mut tx, members).await?;

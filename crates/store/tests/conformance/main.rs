@@ -40,6 +40,7 @@ mod roles;
 mod runs;
 mod schema;
 mod service_accounts;
+mod shared_commits;
 mod signing_keys;
 mod statements;
 mod tuples;

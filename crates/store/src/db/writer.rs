@@ -1,0 +1,326 @@
+//! SQLite's one writer, whose turns are given in the order in which they were asked for.
+//!
+//! A commit waits for the disk, and nobody else can write meanwhile. So transactions that may share one ([`Shares::Commit`]) do: one
+//! that ends while others of them wait for a turn leaves its changes in the open transaction; each that follows stands on a savepoint
+//! of its own; and the last of them commits for all, or, if they do not end, a turn that the first one has stood in line for again.
+//! A lone transaction waits for nobody, and there is no timer.
+//!
+//! One that shares sees what those before it have written and the disk has not. So it is told that it has ended, whether by commit or by
+//! roll-back, when they are committed; and so is one whose statement fails, before it is told of that. (Group commit as in
+//! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984: what is locked is let go before the log is on
+//! disk, and who read it becomes durable no sooner.)
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::time::timeout;
+
+use super::Error;
+
+const BEGIN: &str = "begin immediate";
+const COMMIT: &str = "commit";
+const ROLL_BACK: &str = "rollback";
+/// One who shares stands on this.
+const SET: &str = "savepoint member";
+const RELEASE: &str = "release member";
+const BACK_TO: &str = "rollback to member; release member";
+
+/// Whether a transaction may be committed together with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shares {
+    Nothing,
+    Commit,
+}
+
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    /// For a turn.
+    wait: Duration,
+    turn: Arc<Mutex<Turn>>,
+    /// How many wait for a turn that would share a commit.
+    sharing: AtomicUsize,
+}
+
+/// What is handed from one to the next.
+#[derive(Default)]
+struct Turn {
+    /// `None` before the first turn, and after one that may have left the connection in any state.
+    connection: Option<SqliteConnection>,
+    /// Those whose changes are in the open transaction; if there are none, no transaction is open between turns.
+    shared: Vec<oneshot::Sender<Result<(), Error>>>,
+    is_closed: bool,
+}
+
+impl Writer {
+    /// Opens the file, or makes it.
+    pub async fn open(options: SqliteConnectOptions, wait: Duration) -> Result<Arc<Self>, sqlx::Error> {
+        let turn = Turn { connection: Some(options.connect().await?), ..Turn::default() };
+        Ok(Arc::new(Self { options, wait, turn: Arc::new(Mutex::new(turn)), sharing: AtomicUsize::new(0) }))
+    }
+
+    pub fn in_use(&self) -> usize {
+        usize::from(self.turn.try_lock().is_err())
+    }
+
+    pub async fn close(&self) {
+        let mut turn = self.turn.clone().lock_owned().await;
+        turn.commit_all().await;
+        turn.is_closed = true;
+        if let Some(connection) = turn.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the database's connection was not closed well");
+        }
+    }
+
+    /// The connection, with no transaction open.
+    pub async fn alone(&self) -> Result<Alone, sqlx::Error> {
+        Ok(Alone(self.turn(Shares::Nothing).await?))
+    }
+
+    pub async fn begin(self: &Arc<Self>, shares: Shares) -> Result<Taken, sqlx::Error> {
+        let turn = self.turn(shares).await?;
+        let begin = if turn.shared.is_empty() { BEGIN } else { SET };
+        let mut taken = Taken { turn: Some(turn), writer: self.clone(), shares, is_lost: false };
+        let begun = match &mut taken.turn {
+            Some(turn) => turn.order(begin).await,
+            None => Ok(()),
+        };
+        taken.is_lost = begun.is_err();
+        begun.map(|()| taken)
+    }
+
+    /// Waits for a turn; there is a connection then, and an open transaction only if it is to be shared.
+    async fn turn(&self, shares: Shares) -> Result<OwnedMutexGuard<Turn>, sqlx::Error> {
+        let waits = (shares == Shares::Commit).then(|| Counted::one_more(&self.sharing));
+        let turn = timeout(self.wait, self.turn.clone().lock_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        drop(waits);
+        let mut turn = if shares == Shares::Nothing { settle(turn).await? } else { turn };
+        if turn.is_closed {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        if turn.connection.is_none() {
+            turn.connection = Some(self.options.connect().await?);
+        }
+        Ok(turn)
+    }
+}
+
+fn gone() -> Error {
+    Error::Unknown("who was committing has stopped".to_owned())
+}
+
+/// Counts for as long as it lives.
+struct Counted<'c>(&'c AtomicUsize);
+
+impl<'c> Counted<'c> {
+    fn one_more(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Commits what is shared, if anything is. In a task of its own, so that who is dropped meanwhile takes nobody along.
+async fn settle(mut turn: OwnedMutexGuard<Turn>) -> Result<OwnedMutexGuard<Turn>, sqlx::Error> {
+    if turn.shared.is_empty() {
+        return Ok(turn);
+    }
+    let settling = tokio::spawn(async move {
+        turn.commit_all().await;
+        turn
+    });
+    settling.await.map_err(|_| sqlx::Error::WorkerCrashed)
+}
+
+impl Turn {
+    async fn order(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
+        sqlx::query(statement).execute(connection).await.map(drop)
+    }
+
+    async fn commit_all(&mut self) {
+        if self.shared.is_empty() {
+            return;
+        }
+        let committed = self.commit().await;
+        self.tell(&committed);
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        let committed = self.order(COMMIT).await.map_err(Error::at_commit);
+        if committed.is_err() {
+            self.connection = None;
+        }
+        committed
+    }
+
+    /// Takes back what has been written in this turn.
+    async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+        let back = if self.shared.is_empty() { ROLL_BACK } else { BACK_TO };
+        self.order(back).await
+    }
+
+    /// Closed, the connection is rolled back whatever became of its transaction, and another one is opened.
+    fn lose(&mut self) {
+        self.connection = None;
+        self.tell(&Err(Error::Contended("a transaction that shared this one was lost".to_owned())));
+    }
+
+    fn tell(&mut self, committed: &Result<(), Error>) {
+        for waiting in self.shared.drain(..) {
+            // Nobody waits where the request was dropped.
+            let _ = waiting.send(committed.clone());
+        }
+    }
+}
+
+/// The connection, for what is no transaction of ours.
+pub(super) struct Alone(OwnedMutexGuard<Turn>);
+
+/// An open transaction, or a part of one that is shared; dropped, it is rolled back.
+pub(super) struct Taken {
+    /// `None` once it has ended.
+    turn: Option<OwnedMutexGuard<Turn>>,
+    writer: Arc<Writer>,
+    shares: Shares,
+    /// It is not known whether there is a transaction still.
+    is_lost: bool,
+}
+
+impl Taken {
+    fn turn(&mut self) -> Result<&mut Turn, Error> {
+        self.turn.as_deref_mut().ok_or_else(ended)
+    }
+
+    /// # Errors
+    /// The transaction has ended, by a statement that failed.
+    pub fn connection(&mut self) -> Result<&mut SqliteConnection, Error> {
+        self.turn()?.connection.as_mut().ok_or_else(ended)
+    }
+
+    pub async fn commit(mut self) -> Result<(), Error> {
+        if !self.turn()?.shared.is_empty() {
+            return self.leave(true).await;
+        }
+        if self.is_followed() {
+            return self.share().await;
+        }
+        let committed = self.turn()?.commit().await;
+        self.turn = None;
+        committed
+    }
+
+    /// # Errors
+    /// What was read in it has not become durable.
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        if !self.turn()?.shared.is_empty() {
+            return self.leave(false).await;
+        }
+        self.turn()?.roll_back().await?;
+        self.turn = None;
+        Ok(())
+    }
+
+    /// Ends this part of a shared transaction, with its changes or without, and waits for the whole.
+    async fn leave(&mut self, with_changes: bool) -> Result<(), Error> {
+        let turn = self.turn()?;
+        let left = if with_changes { turn.order(RELEASE).await } else { turn.roll_back().await };
+        if let Err(error) = left {
+            self.is_lost = true;
+            return Err(error.into());
+        }
+        self.share().await
+    }
+
+    fn is_followed(&self) -> bool {
+        self.shares == Shares::Commit && self.writer.sharing.load(Ordering::Relaxed) > 0
+    }
+
+    /// Leaves its changes in the open transaction, and waits until that is committed.
+    async fn share(&mut self) -> Result<(), Error> {
+        let is_followed = self.is_followed();
+        let mut turn = self.turn.take().ok_or_else(ended)?;
+        let (tell, told) = oneshot::channel();
+        turn.shared.push(tell);
+        if !is_followed {
+            drop(settle(turn).await);
+        } else if let [_first] = turn.shared.as_slice() {
+            // In a task of its own: the transaction does not stay open if nobody waits for this commit any more.
+            let again = self.writer.turn.clone();
+            drop(turn);
+            drop(tokio::spawn(async move { again.lock_owned().await.commit_all().await }));
+        } else {
+            drop(turn);
+        }
+        told.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// A statement has failed with this, and with it the transaction. Returns what its caller is told.
+    pub async fn failed(&mut self, error: sqlx::Error) -> Error {
+        let is_of_statement = matches!(error, sqlx::Error::RowNotFound);
+        let error = Error::from(error);
+        if !is_of_statement && !matches!(error, Error::Unfit(_)) {
+            // Of some errors SQLite rolls the whole transaction back (https://www.sqlite.org/lang_transaction.html).
+            self.is_lost = true;
+            return error;
+        }
+        if self.turn.as_ref().is_none_or(|turn| turn.shared.is_empty()) {
+            return error;
+        }
+        // What this data did not fit may be of those before it.
+        match self.leave(false).await {
+            Ok(()) => error,
+            Err(lost) => Error::Contended(format!("what shared the transaction was not committed: {lost:?}")),
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::broken("the transaction has ended, by a statement that failed")
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(mut turn) = self.turn.take() else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !self.is_lost => drop(runtime.spawn(async move {
+                // What was asked and not waited for is executed before.
+                if turn.roll_back().await.is_err() {
+                    turn.lose();
+                }
+            })),
+            _ => turn.lose(),
+        }
+    }
+}
+
+impl Deref for Alone {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        match &self.0.connection {
+            Some(connection) => connection,
+            None => unreachable!("a turn begins with a connection"),
+        }
+    }
+}
+
+impl DerefMut for Alone {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        match &mut self.0.connection {
+            Some(connection) => connection,
+            None => unreachable!("a turn begins with a connection"),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! SQLite's one writer: what waits for a turn shares a commit, and nobody is told anything that is not durable.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::poll;
+use store::Db;
+use store::db::{Error, Statement};
+use testkit::Backend::Sqlite;
+use testkit::TestDb;
+use tokio::task::JoinSet;
+
+static TABLE: Statement = Statement::shared("table", "create table numbers (n integer primary key, weight blob not null)");
+static ADD: Statement = Statement::shared("add", "insert into numbers (n, weight) values ($1, zeroblob($2))");
+static COUNT: Statement = Statement::shared("count", "select count(*) as n from numbers");
+static NO_MORE_PAGES: Statement = Statement::shared("no more pages", "pragma max_page_count = 1");
+
+async fn new() -> TestDb {
+    let test = TestDb::new(Sqlite).await;
+    let mut tx = test.db.write().await.unwrap();
+    tx.query(&TABLE).execute().await.unwrap();
+    tx.commit().await.unwrap();
+    test
+}
+
+async fn add(tx: &mut store::db::Tx, number: i64) -> Result<u64, Error> {
+    tx.query(&ADD).bind(number).bind(1_i64).execute().await
+}
+
+async fn seen_by(tx: &mut store::db::Tx) -> i64 {
+    tx.query(&COUNT).fetch_one().await.unwrap().get("n").unwrap()
+}
+
+/// What everybody can see: what is committed.
+async fn durable(db: &Db) -> i64 {
+    db.ask(&COUNT).fetch_one().await.unwrap().get("n").unwrap()
+}
+
+/// Opens a transaction that has added a number, and polls its commit while somebody waits for a turn that may share it.
+macro_rules! followed {
+    ($db:ident, $first:ident, $second:ident) => {
+        let mut first = $db.write_together().await.unwrap();
+        add(&mut first, 1).await.unwrap();
+        let mut second = pin!($db.write_together());
+        assert!(poll!(&mut second).is_pending());
+        let mut $first = Box::pin(first.commit());
+        assert!(poll!(&mut $first).is_pending());
+        #[allow(unused_mut, reason = "not every test writes in it")]
+        let mut $second = second.await.unwrap();
+    };
+}
+
+#[tokio::test]
+async fn what_waits_shares_a_commit_and_is_told_when_it_is_durable() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    assert_eq!((seen_by(&mut second).await, durable(db).await), (1, 0));
+    add(&mut second, 2).await.unwrap();
+    assert!(poll!(&mut first).is_pending(), "it is not durable yet");
+    second.commit().await.unwrap();
+    assert_eq!(durable(db).await, 2);
+    first.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_part_that_is_dropped_takes_back_only_what_it_wrote() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    add(&mut second, 2).await.unwrap();
+    drop(second);
+    first.await.unwrap();
+    assert_eq!(durable(db).await, 1);
+}
+
+#[tokio::test]
+async fn who_rolls_back_is_told_so_when_what_it_has_read_is_durable() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    add(&mut second, 2).await.unwrap();
+    assert_eq!(seen_by(&mut second).await, 2);
+    second.rollback().await.unwrap();
+    assert_eq!(durable(db).await, 1);
+    first.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_shares_nothing_sees_only_what_is_durable() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    let mut alone = pin!(db.write());
+    assert!(poll!(&mut alone).is_pending());
+    add(&mut second, 2).await.unwrap();
+    // Nobody who would share it waits, and yet the one who waits sees neither of them half done.
+    second.commit().await.unwrap();
+    let mut alone = alone.await.unwrap();
+    assert_eq!((seen_by(&mut alone).await, durable(db).await), (2, 2));
+    add(&mut alone, 3).await.unwrap();
+    alone.commit().await.unwrap();
+    first.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_shares_nothing_has_what_is_open_committed_first() {
+    let test = new().await;
+    let db = &test.db;
+    let mut first = db.write_together().await.unwrap();
+    add(&mut first, 1).await.unwrap();
+    // Asked for and given up: the first one counts on somebody who never comes.
+    let mut given_up = Box::pin(db.write_together());
+    assert!(poll!(&mut given_up).is_pending());
+    let mut alone = pin!(db.write());
+    assert!(poll!(&mut alone).is_pending());
+    let mut first = Box::pin(first.commit());
+    assert!(poll!(&mut first).is_pending());
+    drop(given_up);
+    let mut alone = alone.await.unwrap();
+    assert_eq!((seen_by(&mut alone).await, durable(db).await), (1, 1));
+    first.await.unwrap();
+}
+
+#[tokio::test]
+async fn data_that_does_not_fit_is_refused_when_what_it_did_not_fit_is_durable() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    let error = add(&mut second, 1).await.unwrap_err();
+    assert!(matches!(error, Error::Unfit(_)), "{error:?}");
+    assert_eq!(durable(db).await, 1);
+    first.await.unwrap();
+    let error = add(&mut second, 2).await.unwrap_err();
+    assert!(matches!(error, Error::Broken(_)), "as on PostgreSQL, the transaction has ended: {error:?}");
+    assert!(second.commit().await.is_err());
+    assert_eq!(durable(db).await, 1);
+}
+
+/// SQLite may have rolled back everything: https://www.sqlite.org/lang_transaction.html.
+#[tokio::test]
+async fn a_full_disk_is_told_to_who_met_it_and_the_others_may_try_again() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    second.query(&NO_MORE_PAGES).fetch_all().await.unwrap();
+    let error = second.query(&ADD).bind(2_i64).bind(1_i64 << 20).execute().await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    drop(second);
+    let error = first.await.unwrap_err();
+    assert!(matches!(error, Error::Contended(_)), "{error:?}");
+    assert_eq!(durable(db).await, 0);
+    let mut next = db.write_together().await.unwrap();
+    add(&mut next, 1).await.unwrap();
+    next.commit().await.unwrap();
+    assert_eq!(durable(db).await, 1);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_does_not_stay_open() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    drop(first);
+    drop(second);
+    let committed = async {
+        while durable(db).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), committed).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_commits_what_is_open() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    let mut closed = pin!(db.close());
+    assert!(poll!(&mut closed).is_pending());
+    drop(second);
+    closed.await;
+    first.await.unwrap();
+    assert_eq!(durable(&test.reopen().await).await, 1);
+}
+
+/// For what nobody thought of: whoever was told that it is committed is there, whoever was told that it is not is not, and
+/// whoever was dropped at whatever await blocks nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_are_each_told_the_truth() {
+    const WRITERS: i64 = 400;
+    let test = new().await;
+    let mut writers = JoinSet::new();
+    for number in 0..WRITERS {
+        let db = test.db.clone();
+        writers.spawn(async move {
+            let write = async {
+                let mut tx = if number % 11 == 0 { db.write().await? } else { db.write_together().await? };
+                add(&mut tx, number).await?;
+                match number % 7 {
+                    0 => tx.rollback().await.map(|()| false),
+                    1 => Ok(false),
+                    // The number is there already, or is added by nobody else.
+                    2 => add(&mut tx, number).await.map(|_| true),
+                    _ => tx.commit().await.map(|()| true),
+                }
+            };
+            let mut write = Box::pin(write);
+            for _ in 0..if number % 5 == 0 { number % 40 } else { i64::MAX } {
+                if let std::task::Poll::Ready(told) = poll!(&mut write) {
+                    return (number, Some(told));
+                }
+                tokio::task::yield_now().await;
+            }
+            (number, None)
+        });
+    }
+    let mut told = Vec::new();
+    while let Some(writer) = writers.join_next().await {
+        told.push(writer.unwrap());
+    }
+    let mut tx = test.db.write().await.unwrap();
+    static THERE: Statement = Statement::shared("there", "select n from numbers");
+    let rows = tx.query(&THERE).fetch_all().await.unwrap();
+    let there: std::collections::BTreeSet<i64> = rows.iter().map(|row| row.get("n").unwrap()).collect();
+    for (number, told) in told {
+        match told {
+            None => {}
+            Some(Ok(committed)) => assert_eq!(there.contains(&number), committed, "{number}"),
+            Some(Err(error)) => {
+                assert!(number % 7 == 2 && matches!(error, Error::Unfit(_)), "{number}: {error:?}");
+                assert!(!there.contains(&number), "{number}");
+            }
+        }
+    }
+}
