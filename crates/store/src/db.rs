@@ -54,10 +54,7 @@ const TRIES: u32 = 8;
 #[derive(Clone)]
 enum Pools {
     Postgres(Arc<Kept>),
-    Sqlite {
-        writer: Arc<Writer>,
-        readers: SqlitePool,
-    },
+    Sqlite { writer: Arc<Writer>, readers: SqlitePool },
 }
 
 /// A handle on the database; cheap to clone.

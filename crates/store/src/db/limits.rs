@@ -194,13 +194,7 @@ async fn on_postgres(mut connection: PoolConnection<Postgres>, limit: Limit, cli
     Ok(micros)
 }
 
-async fn on_sqlite(
-    writer: Arc<Writer>,
-    readers: SqlitePool,
-    limit: Limit,
-    client: u32,
-    until: Instant,
-) -> Result<Vec<u64>, Error> {
+async fn on_sqlite(writer: Arc<Writer>, readers: SqlitePool, limit: Limit, client: u32, until: Instant) -> Result<Vec<u64>, Error> {
     let mut micros = Vec::new();
     for turn in 0.. {
         let began = Instant::now();

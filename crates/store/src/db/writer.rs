@@ -200,7 +200,8 @@ pub(super) struct Taken {
 
 impl Taken {
     fn turn(&mut self) -> Result<&mut Turn, Error> {
-        self.turn.as_deref_mut().ok_or_else(ended)
+        // What is executed outside of a transaction is committed at once.
+        self.turn.as_deref_mut().filter(|_| !self.is_lost).ok_or_else(ended)
     }
 
     /// # Errors

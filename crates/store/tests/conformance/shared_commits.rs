@@ -1,5 +1,6 @@
 //! SQLite's one writer: what waits for a turn shares a commit, and nobody is told anything that is not durable.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 static TABLE: Statement = Statement::shared("table", "create table numbers (n integer primary key, weight blob not null)");
 static ADD: Statement = Statement::shared("add", "insert into numbers (n, weight) values ($1, zeroblob($2))");
 static COUNT: Statement = Statement::shared("count", "select count(*) as n from numbers");
+static ALL: Statement = Statement::shared("all", "select n from numbers");
 static NO_MORE_PAGES: Statement = Statement::shared("no more pages", "pragma max_page_count = 1");
 
 async fn new() -> TestDb {
@@ -103,23 +105,43 @@ async fn who_shares_nothing_sees_only_what_is_durable() {
     first.await.unwrap();
 }
 
+/// The same, with somebody else who waits in between: the first one counts on one who never comes.
+macro_rules! given_up {
+    ($db:ident, $first:ident, $next:ident = $waits:expr) => {
+        let mut first = $db.write_together().await.unwrap();
+        add(&mut first, 1).await.unwrap();
+        let mut given_up = Box::pin($db.write_together());
+        assert!(poll!(&mut given_up).is_pending());
+        let mut $next = pin!($waits);
+        // Until it stands in line.
+        for _ in 0..100 {
+            assert!(poll!(&mut $next).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let mut $first = Box::pin(first.commit());
+        assert!(poll!(&mut $first).is_pending());
+        drop(given_up);
+    };
+}
+
 #[tokio::test]
 async fn who_shares_nothing_has_what_is_open_committed_first() {
     let test = new().await;
     let db = &test.db;
-    let mut first = db.write_together().await.unwrap();
-    add(&mut first, 1).await.unwrap();
-    // Asked for and given up: the first one counts on somebody who never comes.
-    let mut given_up = Box::pin(db.write_together());
-    assert!(poll!(&mut given_up).is_pending());
-    let mut alone = pin!(db.write());
-    assert!(poll!(&mut alone).is_pending());
-    let mut first = Box::pin(first.commit());
-    assert!(poll!(&mut first).is_pending());
-    drop(given_up);
+    given_up!(db, first, alone = db.write());
     let mut alone = alone.await.unwrap();
     assert_eq!((seen_by(&mut alone).await, durable(db).await), (1, 1));
     first.await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_commits_what_is_open() {
+    let test = new().await;
+    let db = &test.db;
+    given_up!(db, first, closed = db.close());
+    closed.await;
+    first.await.unwrap();
+    assert_eq!(durable(&test.reopen().await).await, 1);
 }
 
 #[tokio::test]
@@ -146,6 +168,8 @@ async fn a_full_disk_is_told_to_who_met_it_and_the_others_may_try_again() {
     second.query(&NO_MORE_PAGES).fetch_all().await.unwrap();
     let error = second.query(&ADD).bind(2_i64).bind(1_i64 << 20).execute().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    let error = add(&mut second, 3).await.unwrap_err();
+    assert!(matches!(error, Error::Broken(_)), "it would be committed at once: {error:?}");
     drop(second);
     let error = first.await.unwrap_err();
     assert!(matches!(error, Error::Contended(_)), "{error:?}");
@@ -169,19 +193,6 @@ async fn what_nobody_waits_for_any_more_does_not_stay_open() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), committed).await.unwrap();
-}
-
-#[tokio::test]
-async fn closing_commits_what_is_open() {
-    let test = new().await;
-    let db = &test.db;
-    followed!(db, first, second);
-    let mut closed = pin!(db.close());
-    assert!(poll!(&mut closed).is_pending());
-    drop(second);
-    closed.await;
-    first.await.unwrap();
-    assert_eq!(durable(&test.reopen().await).await, 1);
 }
 
 /// For what nobody thought of: whoever was told that it is committed is there, whoever was told that it is not is not, and
@@ -220,9 +231,8 @@ async fn many_at_once_are_each_told_the_truth() {
         told.push(writer.unwrap());
     }
     let mut tx = test.db.write().await.unwrap();
-    static THERE: Statement = Statement::shared("there", "select n from numbers");
-    let rows = tx.query(&THERE).fetch_all().await.unwrap();
-    let there: std::collections::BTreeSet<i64> = rows.iter().map(|row| row.get("n").unwrap()).collect();
+    let rows = tx.query(&ALL).fetch_all().await.unwrap();
+    let there: BTreeSet<i64> = rows.iter().map(|row| row.get("n").unwrap()).collect();
     for (number, told) in told {
         match told {
             None => {}
