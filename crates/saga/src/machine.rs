@@ -7,6 +7,7 @@ mod fold;
 mod next;
 mod outcome;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -68,7 +69,7 @@ pub struct StepState {
     /// An attempt may have happened, and none has succeeded or failed for good since.
     pub unsure: bool,
     pub fault: Option<Fault>,
-    pub output: Option<Value>,
+    pub output: Option<Arc<Value>>,
     pub started_at: Option<Time>,
     pub ended_at: Option<Time>,
     /// The task of a cancelled attempt is still there.

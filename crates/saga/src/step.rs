@@ -26,7 +26,7 @@ pub struct Attempt {
     /// The step's `with` from the definition file.
     pub with: Value,
     /// Outputs of the steps that have succeeded, by step name; for an undo its own among them, if known.
-    pub outputs: Arc<BTreeMap<String, Value>>,
+    pub outputs: Arc<BTreeMap<String, Arc<Value>>>,
     /// Fires when the attempt is to stop: timeout, a turned run, a lost lease, a drain.
     pub cancelled: CancellationToken,
 }

@@ -44,7 +44,7 @@ pub use value::{Arguments, Bind, Column, Keys, Row};
 crate::statements! {
     NOW = split(
         "select clock_timestamp() + $1 * interval '1 microsecond' as now",
-        "select cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 as now",
+        "select 0 as now",
     );
 }
 
@@ -226,7 +226,10 @@ impl Tx {
             return Ok(now);
         }
         let offset = self.offset;
-        let now = self.query(&NOW).bind(offset).fetch_one().await?.get("now")?;
+        let now = match self.inner {
+            Inner::Postgres(_) => self.query(&NOW).bind(offset).fetch_one().await?.get("now")?,
+            Inner::Reader(_) | Inner::Writer(_) => writer::now(offset),
+        };
         self.now = Some(now);
         Ok(now)
     }

@@ -1,5 +1,6 @@
 //! The state of a run, from its journal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -211,7 +212,7 @@ impl StepState {
             self.phase = Phase::Succeeded;
             self.unsure = false;
             self.fault = None;
-            self.output = Some(output.clone());
+            self.output = Some(Arc::new(output.clone()));
             self.ended_at = Some(record.at);
         }
     }

@@ -123,7 +123,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     pub async fn execute(mut self) {
         let mut news = self.orphans();
         loop {
-            let wake = match self.round(&news).await {
+            let wake = match self.round(news).await {
                 Ok(Some(wake)) => wake,
                 Ok(None) => return self.tasks.detach_all(),
                 Err(Lost) => return self.drop_run().await,
@@ -154,7 +154,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     }
 
     /// Journals, commits, launches. Answers when to look again; `None` when the run is no longer ours.
-    async fn round(&mut self, news: &[News<C>]) -> Result<Option<Option<Instant>>, Lost> {
+    async fn round(&mut self, news: Vec<News<C>>) -> Result<Option<Option<Instant>>, Lost> {
         let draining = self.shared.draining.is_cancelled();
         let Some(Made { plan, disposition, mut drawn }) = self.commit(news, draining).await? else { return Ok(None) };
         if disposition != Disposition::Keep {
@@ -184,7 +184,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     fn launch(&mut self, launch: Launch, place: Option<Drawn>) {
         let definition = &self.saga.definition.steps[launch.step];
         let cancel = CancellationToken::new();
-        let outputs: BTreeMap<String, Value> = self
+        let outputs: BTreeMap<String, Arc<Value>> = self
             .saga
             .definition
             .steps

@@ -112,7 +112,7 @@ impl Db {
                 own.close().await;
                 outcome
             }
-            Pools::Sqlite { writer, .. } => migrator.run(&mut *writer.alone().await.map_err(Error::from)?).await,
+            Pools::Sqlite { writer, .. } => migrator.run_direct(None, &mut *writer.alone().await.map_err(Error::from)?, false).await,
         };
         match outcome {
             Ok(()) => Ok(missing),

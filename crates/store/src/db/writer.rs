@@ -13,8 +13,9 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use saga::Time;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
@@ -25,16 +26,22 @@ use super::Error;
 const BEGIN: &str = "begin immediate";
 const COMMIT: &str = "commit";
 const ROLL_BACK: &str = "rollback";
-/// One who shares stands on this.
+/// One who shares stands on this, on those of all before it; a commit lets go of all of them.
 const SET: &str = "savepoint member";
-const RELEASE: &str = "release member";
-const BACK_TO: &str = "rollback to member; release member";
+const BACK_TO: &str = "rollback to member";
 
 /// Whether a transaction may be committed together with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shares {
     Nothing,
     Commit,
+}
+
+/// SQLite's time: this process's, as SQLite reads it in statements, in whole milliseconds.
+#[expect(clippy::disallowed_methods, reason = "SQLite has no clock but this one")]
+pub(super) fn now(offset: i64) -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_micros(i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 2_000) * 1_000 + offset)
 }
 
 pub(super) struct Writer {
@@ -235,9 +242,7 @@ impl Taken {
 
     /// Ends this part of a shared transaction, with its changes or without, and waits for the whole.
     async fn leave(&mut self, with_changes: bool) -> Result<(), Error> {
-        let turn = self.turn()?;
-        let left = if with_changes { turn.order(RELEASE).await } else { turn.roll_back().await };
-        if let Err(error) = left {
+        if !with_changes && let Err(error) = self.turn()?.roll_back().await {
             self.is_lost = true;
             return Err(error.into());
         }

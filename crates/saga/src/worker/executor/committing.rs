@@ -10,9 +10,9 @@ use tokio::time::sleep;
 use super::super::attempt::Drawn;
 use super::super::plan::{News, Plan, Unmade, plan};
 use super::{Executor, Lost};
-use crate::Time;
 use crate::machine::{Gate, Launch};
 use crate::ports::{Commit, CommitAnswer, Disposition, Pause, State, StoreError};
+use crate::{Record, Time};
 
 /// A plan that is durable.
 pub(super) struct Made<C> {
@@ -35,8 +35,7 @@ enum Sent {
 
 impl<C: Clone + Send + Sync + 'static> Executor<C> {
     /// Plans and commits, with the news as they are or, where the store refuses a change, without it.
-    pub(super) async fn commit(&mut self, news: &[News<C>], draining: bool) -> Result<Option<Made<C>>, Lost> {
-        let mut news = news.to_vec();
+    pub(super) async fn commit(&mut self, mut news: Vec<News<C>>, draining: bool) -> Result<Option<Made<C>>, Lost> {
         loop {
             let now = self.clock.now();
             let (run, shared) = (self.facts.run, self.shared.clone());
@@ -57,20 +56,22 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
             if nothing && disposition == Disposition::Keep {
                 return Ok(Some(Made { plan, disposition, drawn }));
             }
-            let commit = Commit {
+            let epoch = self.epoch;
+            let commit = |resent| Commit {
                 run,
-                epoch: self.epoch,
+                epoch,
                 records: plan.records.clone(),
                 changes: plan.changes.clone(),
                 requests: plan.requests.clone(),
                 head: head.clone(),
                 disposition,
-                resent: false,
+                resent,
             };
-            match self.send(commit).await? {
+            match self.send(&plan.records, commit).await? {
                 Sent::Committed { requested } => {
                     self.log(&plan);
-                    self.state = plan.state.clone();
+                    // The plan keeps what it was before, which nobody asks for.
+                    std::mem::swap(&mut self.state, &mut plan.state);
                     self.head = Some(head);
                     self.requests = Vec::new();
                     if disposition != Disposition::Keep && self.state.paused.is_some() && self.pauses.has_changed().unwrap_or(true) {
@@ -127,14 +128,14 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         (plan, drawn.into_inner())
     }
 
-    /// Sends one commit until its outcome is known.
-    async fn send(&mut self, mut commit: Commit<C>) -> Result<Sent, Lost> {
-        let mut pause = Duration::from_millis(20);
+    /// Sends one commit of these records until its outcome is known; `commit` is told whether it was sent before and may have landed.
+    async fn send(&mut self, records: &[Record], commit: impl Fn(bool) -> Commit<C>) -> Result<Sent, Lost> {
+        let (mut pause, mut resent) = (Duration::from_millis(20), false);
         loop {
             if self.lost.is_cancelled() {
                 return Err(Lost);
             }
-            let error = match self.shared.commits.commit(commit.clone()).await {
+            let error = match self.shared.commits.commit(commit(resent)).await {
                 CommitAnswer::Committed { now, requested } => {
                     self.clock.learn(now);
                     return Ok(Sent::Committed { requested });
@@ -148,16 +149,16 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 CommitAnswer::Failed(error) => error,
             };
             tracing::warn!(run = %self.facts.run, %error, "a commit failed; trying again");
-            if matches!(error, StoreError::Unknown(_)) && !commit.records.is_empty() {
+            if matches!(error, StoreError::Unknown(_)) && !records.is_empty() {
                 match self.shared.runs.journal(self.facts.run, self.epoch).await {
-                    Ok(Some(journal)) if commit.records.iter().all(|r| journal.contains(r)) => {
+                    Ok(Some(journal)) if records.iter().all(|r| journal.contains(r)) => {
                         return Ok(Sent::Committed { requested: true });
                     }
                     Ok(None) => return Err(Lost),
                     // Finding nothing is no proof: it may land yet. It is sent again, as what it is.
                     Ok(Some(_)) | Err(_) => {}
                 }
-                commit.resent = true;
+                resent = true;
             }
             tokio::select! {
                 () = self.lost.cancelled() => return Err(Lost),
@@ -191,18 +192,19 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         let mut head = self.state.head(&self.saga.definition, now);
         head.state = State::Stuck;
         let disposition = Disposition::Release { due_at: Some(now + Duration::from_mins(1)) };
-        let commit = Commit {
-            run: self.facts.run,
-            epoch: self.epoch,
+        let (run, epoch) = (self.facts.run, self.epoch);
+        let commit = |resent| Commit {
+            run,
+            epoch,
             records: Vec::new(),
             changes: Vec::new(),
             requests: Vec::new(),
-            head,
+            head: head.clone(),
             disposition,
-            resent: false,
+            resent,
         };
         self.stop_all("The run's transition cannot be stored");
-        let _refused_again = self.send(commit).await?;
+        let _refused_again = self.send(&[], commit).await?;
         Ok(())
     }
 }
