@@ -81,6 +81,16 @@ pub struct Filter {
     pub subject: Option<Object>,
 }
 
+impl Filter {
+    #[must_use]
+    pub fn matches(&self, tuple: &Relationship) -> bool {
+        self.resource_kind == tuple.resource.kind
+            && self.resource_id.as_ref().is_none_or(|id| *id == tuple.resource.id)
+            && self.relation.as_ref().is_none_or(|relation| *relation == tuple.relation)
+            && self.subject.as_ref().is_none_or(|subject| *subject == tuple.subject)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update {
     /// Fails if the tuple exists.

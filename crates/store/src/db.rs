@@ -271,6 +271,14 @@ impl Tx {
             Inner::Writer(taken) => taken.rollback().await,
         }
     }
+
+    /// Ends the transaction, changing nothing, because of what was read in it: `error`, which is told when that is durable.
+    pub async fn refused(self, error: Error) -> Error {
+        match self.inner {
+            Inner::Writer(taken) => taken.refused(error).await,
+            Inner::Postgres(_) | Inner::Reader(_) => error,
+        }
+    }
 }
 
 /// A prepared statement whose tables a migration has changed, or that a pooler has lost, would be refused for ever: the

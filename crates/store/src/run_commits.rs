@@ -210,7 +210,10 @@ async fn try_part(db: &Db, part: &[Commit<Change>], carried: &BTreeSet<Uuid>) ->
         return Ok(Part::Done(answers));
     }
     rows::journal(&mut tx, &written).await?;
-    let mut closings = changes::apply(&mut tx, rows::asked(&written), now).await?;
+    let mut closings = match changes::apply(&mut tx, rows::asked(&written), now).await {
+        Ok(closings) => closings,
+        Err(error) => return Err(tx.refused(error).await),
+    };
     for Written { member, .. } in &written {
         if let (Some(workspace), Some(run)) = (ends_parked(member), runs.get(&member.run.0)) {
             // What the attempt may have made came after the freeze was carried out, or did not: only doing it again tells.

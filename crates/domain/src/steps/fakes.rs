@@ -124,13 +124,6 @@ impl Permissions {
     }
 }
 
-fn matches(filter: &Filter, r: &Relationship) -> bool {
-    filter.resource_kind == r.resource.kind
-        && filter.resource_id.as_ref().is_none_or(|id| *id == r.resource.id)
-        && filter.relation.as_ref().is_none_or(|relation| *relation == r.relation)
-        && filter.subject.as_ref().is_none_or(|subject| *subject == r.subject)
-}
-
 #[async_trait]
 impl crate::permissions::Permissions for Permissions {
     async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
@@ -150,8 +143,8 @@ impl crate::permissions::Permissions for Permissions {
         let mut tuples = self.tuples.lock().unwrap();
         for (index, precondition) in preconditions.iter().enumerate() {
             let holds = match precondition {
-                Precondition::MustMatch(filter) => tuples.iter().any(|t| matches(filter, t)),
-                Precondition::MustNotMatch(filter) => !tuples.iter().any(|t| matches(filter, t)),
+                Precondition::MustMatch(filter) => tuples.iter().any(|t| filter.matches(t)),
+                Precondition::MustNotMatch(filter) => !tuples.iter().any(|t| filter.matches(t)),
             };
             if !holds {
                 return Err(PermissionsError::PreconditionFailed { index });
@@ -173,7 +166,7 @@ impl crate::permissions::Permissions for Permissions {
     }
 
     async fn read(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.relationships().into_iter().filter(|r| matches(filter, r)).collect())
+        Ok(self.relationships().into_iter().filter(|r| filter.matches(r)).collect())
     }
 
     async fn lookup(&self, _: &str, _: &str, _: &Object, _: &Consistency) -> Result<Vec<String>, PermissionsError> {

@@ -281,10 +281,18 @@ impl Taken {
             self.is_lost = true;
             return error;
         }
+        self.end_for(error).await
+    }
+
+    pub async fn refused(mut self, error: Error) -> Error {
+        self.end_for(error).await
+    }
+
+    /// What is in the way may be of those before it: that it is, is told when they are durable.
+    async fn end_for(&mut self, error: Error) -> Error {
         if self.turn.as_ref().is_none_or(|turn| turn.shared.is_empty()) {
             return error;
         }
-        // What this data did not fit may be of those before it.
         match self.leave(false).await {
             Ok(()) => error,
             Err(lost) => Error::Contended(format!("what shared the transaction was not committed: {lost:?}")),

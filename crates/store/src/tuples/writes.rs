@@ -116,7 +116,7 @@ fn independent(writes: &[Write], left: &[usize]) -> (Vec<usize>, Vec<usize>) {
         let Write { updates, preconditions } = &writes[**at];
         let asks = |changed: &HashSet<&Relationship>| {
             let mut filters = preconditions.iter().map(filter);
-            filters.any(|filter| changed.iter().any(|tuple| matches(filter, tuple)))
+            filters.any(|filter| changed.iter().any(|tuple| filter.matches(tuple)))
         };
         let is_apart = updates.iter().all(|update| !changed.contains(tuple(update))) && !asks(&changed);
         if is_apart {
@@ -129,13 +129,6 @@ fn independent(writes: &[Write], left: &[usize]) -> (Vec<usize>, Vec<usize>) {
 fn filter(precondition: &Precondition) -> &Filter {
     let (Precondition::MustMatch(filter) | Precondition::MustNotMatch(filter)) = precondition;
     filter
-}
-
-fn matches(filter: &Filter, tuple: &Relationship) -> bool {
-    filter.resource_kind == tuple.resource.kind
-        && filter.resource_id.as_ref().is_none_or(|id| *id == tuple.resource.id)
-        && filter.relation.as_ref().is_none_or(|relation| *relation == tuple.relation)
-        && filter.subject.as_ref().is_none_or(|subject| *subject == tuple.subject)
 }
 
 async fn attempt(db: &Db, writes: &[Write], part: &[usize]) -> Result<Vec<Result<i64, Refused>>, Error> {

@@ -40,15 +40,14 @@ async fn durable(db: &Db) -> i64 {
 
 /// Opens a transaction that has added a number, and polls its commit while somebody waits for a turn that may share it.
 macro_rules! followed {
-    ($db:ident, $first:ident, $second:ident) => {
+    ($db:ident, $first:ident, $($second:tt)+) => {
         let mut first = $db.write_together().await.unwrap();
         add(&mut first, 1).await.unwrap();
         let mut second = pin!($db.write_together());
         assert!(poll!(&mut second).is_pending());
         let mut $first = Box::pin(first.commit());
         assert!(poll!(&mut $first).is_pending());
-        #[allow(unused_mut, reason = "not every test writes in it")]
-        let mut $second = second.await.unwrap();
+        let $($second)+ = second.await.unwrap();
     };
 }
 
@@ -56,7 +55,7 @@ macro_rules! followed {
 async fn what_waits_shares_a_commit_and_is_told_when_it_is_durable() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
     assert_eq!((seen_by(&mut second).await, durable(db).await), (1, 0));
     add(&mut second, 2).await.unwrap();
     assert!(poll!(&mut first).is_pending(), "it is not durable yet");
@@ -69,7 +68,7 @@ async fn what_waits_shares_a_commit_and_is_told_when_it_is_durable() {
 async fn a_part_that_is_dropped_takes_back_only_what_it_wrote() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
     add(&mut second, 2).await.unwrap();
     drop(second);
     first.await.unwrap();
@@ -80,7 +79,7 @@ async fn a_part_that_is_dropped_takes_back_only_what_it_wrote() {
 async fn who_rolls_back_is_told_so_when_what_it_has_read_is_durable() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
     add(&mut second, 2).await.unwrap();
     assert_eq!(seen_by(&mut second).await, 2);
     second.rollback().await.unwrap();
@@ -92,7 +91,7 @@ async fn who_rolls_back_is_told_so_when_what_it_has_read_is_durable() {
 async fn who_shares_nothing_sees_only_what_is_durable() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
     let mut alone = pin!(db.write());
     assert!(poll!(&mut alone).is_pending());
     add(&mut second, 2).await.unwrap();
@@ -148,7 +147,7 @@ async fn closing_commits_what_is_open() {
 async fn data_that_does_not_fit_is_refused_when_what_it_did_not_fit_is_durable() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
     let error = add(&mut second, 1).await.unwrap_err();
     assert!(matches!(error, Error::Unfit(_)), "{error:?}");
     assert_eq!(durable(db).await, 1);
@@ -159,12 +158,23 @@ async fn data_that_does_not_fit_is_refused_when_what_it_did_not_fit_is_durable()
     assert_eq!(durable(db).await, 1);
 }
 
+#[tokio::test]
+async fn a_refusal_is_told_when_what_it_comes_of_is_durable() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    let error = second.refused(Error::Stale("moved on".to_owned())).await;
+    assert!(matches!(error, Error::Stale(_)), "{error:?}");
+    assert_eq!(durable(db).await, 1);
+    first.await.unwrap();
+}
+
 /// SQLite may have rolled back everything: https://www.sqlite.org/lang_transaction.html.
 #[tokio::test]
 async fn a_full_disk_is_told_to_who_met_it_and_the_others_may_try_again() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
     second.query(&NO_MORE_PAGES).fetch_all().await.unwrap();
     let error = second.query(&ADD).bind(2_i64).bind(1_i64 << 20).execute().await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");

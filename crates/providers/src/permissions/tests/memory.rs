@@ -47,13 +47,6 @@ impl Memory {
     }
 }
 
-fn matches(f: &Filter, r: &Relationship) -> bool {
-    f.resource_kind == r.resource.kind
-        && f.resource_id.as_ref().is_none_or(|id| *id == r.resource.id)
-        && f.relation.as_ref().is_none_or(|relation| *relation == r.relation)
-        && f.subject.as_ref().is_none_or(|subject| *subject == r.subject)
-}
-
 #[async_trait]
 impl Tuples for Memory {
     async fn revision(&self) -> Result<Revision, PermissionsError> {
@@ -76,7 +69,7 @@ impl Tuples for Memory {
     }
 
     async fn matching(&self, filter: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
-        Ok(self.query().into_iter().filter(|r| matches(filter, r)).collect())
+        Ok(self.query().into_iter().filter(|r| filter.matches(r)).collect())
     }
 
     async fn page(&self, kind: &str, after: Option<&Relationship>, limit: u32) -> Result<Vec<Relationship>, PermissionsError> {
@@ -88,8 +81,8 @@ impl Tuples for Memory {
         let tuples = self.state.lock().unwrap().1.clone();
         for (index, precondition) in preconditions.iter().enumerate() {
             let holds = match precondition {
-                Precondition::MustMatch(f) => tuples.iter().any(|r| matches(f, r)),
-                Precondition::MustNotMatch(f) => !tuples.iter().any(|r| matches(f, r)),
+                Precondition::MustMatch(f) => tuples.iter().any(|r| f.matches(r)),
+                Precondition::MustNotMatch(f) => !tuples.iter().any(|r| f.matches(r)),
             };
             if !holds {
                 return Err(PermissionsError::PreconditionFailed { index });
