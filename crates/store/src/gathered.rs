@@ -96,6 +96,8 @@ impl<K, A> Place<K, A> {
         A: Clone,
         Reading: Future<Output = Result<HashMap<K, A>, Error>>,
     {
+        // Whoever is about to ask, in tasks that are ready to run by now, comes along; where nobody is, this is over at once.
+        tokio::task::yield_now().await;
         let mut others = Vec::new();
         if let Some(queue) = &self.0 {
             let mut queue = lock(queue);
