@@ -217,6 +217,8 @@ pub trait Workspaces: Send + Sync + 'static {
     async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError>;
     /// Deleted ones included.
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError>;
+    /// As [`Workspaces::get`], with the run that owns it as [`ProvisioningRuns::glance`] shows it, unless that is kept no longer.
+    async fn with_run(&self, id: Uuid) -> Result<Option<(Workspace, Option<RunDetail>)>, StoreError>;
     /// Those that each of `members` (one or two) has a membership row on, `deleted` and `purging` left out, by id.
     async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError>;
     /// Those of an account, as the filter's status has it, only the ones `member` has a membership row on if given, by id.

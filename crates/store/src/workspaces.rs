@@ -8,7 +8,7 @@ pub(crate) mod read;
 use async_trait::async_trait;
 use domain::Principal;
 use domain::ids::bucket;
-use domain::model::{AccountStatus, BackendWorkspace, Environment, Membership, Scope, Workspace};
+use domain::model::{AccountStatus, BackendWorkspace, Environment, Membership, RunDetail, Scope, Workspace};
 use domain::ports::{CreateWorkspace, NewWorkspace, Page, Room, Slug, WorkspaceFilter, Workspaces, Written};
 use saga::{StoreError, Time};
 use serde_json::json;
@@ -166,6 +166,10 @@ impl Workspaces for Store {
 
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
         Ok(self.workspace(id).await?)
+    }
+
+    async fn with_run(&self, id: Uuid) -> Result<Option<(Workspace, Option<RunDetail>)>, StoreError> {
+        Ok(self.questions.with_runs.ask(id, |ids| self.workspaces_with_runs(ids)).await?.transpose()?)
     }
 
     async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {

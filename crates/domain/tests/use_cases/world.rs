@@ -298,6 +298,11 @@ impl Workspaces for World {
         Ok(self.workspaces.lock().unwrap().get(&id).cloned())
     }
 
+    async fn with_run(&self, id: Uuid) -> Result<Option<(Workspace, Option<RunDetail>)>, StoreError> {
+        let run_of = |w: Workspace| (self.runs.lock().unwrap().get(&w.run_id.0).cloned(), w);
+        Ok(Workspaces::get(self, id).await?.map(run_of).map(|(run, workspace)| (workspace, run)))
+    }
+
     async fn list_by_member(&self, _: &[Principal], _: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
         Ok(page_of(self.workspaces.lock().unwrap().iter(), page))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Principal;
 use domain::audit::Draft;
-use domain::model::{Account, BackendWorkspace, Environment, Membership, Scope, Workspace};
+use domain::model::{Account, BackendWorkspace, Environment, Membership, RunDetail, Scope, Workspace};
 use domain::ports::{
     Accounts, ChangeFreezes, CreateWorkspace, DeleteAnswer, DeleteWorkspace, Deletions, Expired, FreezeAnswer, Freezes, NewAccount, NewRun,
     NewWorkspace, Page, RestoreAnswer, RestoreWorkspace, Room, Slug, StartPurge, ToPurge, Unapplied, WorkspaceFilter, Workspaces, Written,
@@ -70,6 +70,10 @@ impl Workspaces for Redirect {
 
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
         Workspaces::get(&self.store, id).await
+    }
+
+    async fn with_run(&self, id: Uuid) -> Result<Option<(Workspace, Option<RunDetail>)>, StoreError> {
+        self.store.with_run(id).await
     }
 
     async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {
