@@ -3,12 +3,11 @@
 
 use domain::model::{RunDetail, Workspace};
 use domain::permissions::{Revision, Wanted};
-use domain::ports::{Admission, TokenStanding};
+use domain::ports::{Admission, TokenStanding, WithRun};
 use uuid::Uuid;
 
 use crate::db::Error;
 use crate::gathered::Gathered;
-use crate::provisioning_runs::glances::WithRun;
 use crate::tuples::Subjects;
 
 /// A row that cannot be read is a fault of whoever asks for it, not of all who share the statement.

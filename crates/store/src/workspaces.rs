@@ -8,8 +8,8 @@ pub(crate) mod read;
 use async_trait::async_trait;
 use domain::Principal;
 use domain::ids::bucket;
-use domain::model::{AccountStatus, BackendWorkspace, Environment, Membership, RunDetail, Scope, Workspace};
-use domain::ports::{CreateWorkspace, NewWorkspace, Page, Room, Slug, WorkspaceFilter, Workspaces, Written};
+use domain::model::{AccountStatus, BackendWorkspace, Environment, Membership, Scope, Workspace};
+use domain::ports::{CreateWorkspace, NewWorkspace, Page, Room, Slug, WithRun, WorkspaceFilter, Workspaces, Written};
 use saga::{StoreError, Time};
 use serde_json::json;
 use uuid::Uuid;
@@ -168,7 +168,7 @@ impl Workspaces for Store {
         Ok(self.workspace(id).await?)
     }
 
-    async fn with_run(&self, id: Uuid) -> Result<Option<(Workspace, Option<RunDetail>)>, StoreError> {
+    async fn with_run(&self, id: Uuid) -> Result<Option<WithRun>, StoreError> {
         Ok(self.questions.with_runs.ask(id, |ids| self.workspaces_with_runs(ids)).await?.transpose()?)
     }
 

@@ -10,7 +10,7 @@ use crate::model::{AccountStatus, Environment, FreezeSource, ProvisioningRun, Ru
 pub use crate::paging::Listed;
 use crate::paging::{Source, fill};
 use crate::permissions::Consistency;
-use crate::ports::{Page, WorkspaceFilter};
+use crate::ports::{Page, WithRun, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
 use crate::{Berth, Caller, Error, Principal, accounts};
 
@@ -30,8 +30,10 @@ pub struct View {
 /// # Errors
 /// `NotFound`, [`Error::Frozen`] where a freeze blocks it and the caller does not administer it, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error> {
-    let (workspace, run) = berth.workspaces.with_run(id).await?.filter(|(workspace, _)| !is_purged(workspace)).ok_or(NOT_FOUND)?;
-    let rights = seen(berth, caller, &workspace).await?;
+    let found = berth.workspaces.with_run(id).await?.filter(|found| !is_purged(&found.workspace)).ok_or(NOT_FOUND)?;
+    let WithRun { workspace, run, seen } = found;
+    let ground = Ground::workspace(berth, &workspace).await?.seen_at(seen);
+    let rights = rights_to_see(berth, caller, &ground).await?;
     Ok(viewed(berth, workspace, run, rights))
 }
 
@@ -40,13 +42,12 @@ pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error
 /// # Errors
 /// As [`get`].
 pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -> Result<View, Error> {
-    let rights = seen(berth, caller, &workspace).await?;
+    let rights = rights_to_see(berth, caller, &Ground::workspace(berth, &workspace).await?).await?;
     view_with(berth, workspace, rights).await
 }
 
-/// The rights on a workspace of who may see it.
-async fn seen(berth: &Berth, caller: &Caller, workspace: &Workspace) -> Result<Rights, Error> {
-    let ground = Ground::workspace(berth, workspace).await?;
+/// What the caller may do there, who may see it.
+async fn rights_to_see(berth: &Berth, caller: &Caller, ground: &Ground) -> Result<Rights, Error> {
     let rights = ground.rights(berth, caller, Freshness::Row).await?;
     ground.require_seen(rights)?;
     Ok(rights)

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use domain::ids::bucket;
-use domain::model::{RunDetail, Workspace};
+use domain::model::RunDetail;
+use domain::ports::WithRun;
 use saga::{Record, RunId, Time};
 use uuid::Uuid;
 
 use super::run;
 use crate::db::{Cells, Columns, Error, Row};
 use crate::questions::Read;
+use crate::tuples::next_revision;
 use crate::workspaces::read::{self, workspace};
 use crate::{Store, gates, words};
 
@@ -71,21 +73,21 @@ crate::statements! {
     );
     WITH_RUNS = split(
         concat!(
-            "select t.*, u.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(bucket, id)
+            "select v.revision, v.mark, t.*, u.* from relationship_revision v
+             cross join unnest((select $1::smallint[]), (select $2::uuid[])) as k(bucket, id)
              cross join lateral (select ", read::columns!(), " from workspaces w where w.bucket = k.bucket and w.id = k.id offset 0) t
              left join lateral (
-               select ", glance!(postgres), " from provisioning_runs r where r.bucket = k.bucket and r.id = t.run_id offset 0) u on true"
+               select ", glance!(postgres), " from provisioning_runs r where r.bucket = k.bucket and r.id = t.run_id offset 0) u on true
+             where v.id = 1"
         ),
         concat!(
-            "select ", read::columns!(), ", ", glance!(sqlite), " from json_each($1) k
+            "select v.revision, v.mark, ", read::columns!(), ", ", glance!(sqlite), " from json_each($1) k
+             join relationship_revision v on v.id = 1
              join workspaces w on w.bucket = k.value->>0 and w.id = unhex(k.value->>1)
              left join provisioning_runs r on r.bucket = w.bucket and r.id = w.run_id"
         ),
     );
 }
-
-/// A workspace, and the run that owns it if that is still kept.
-pub(crate) type WithRun = (Workspace, Option<RunDetail>);
 
 /// A record as it is read together with its run.
 #[derive(serde::Deserialize)]
@@ -112,11 +114,15 @@ fn told(cells: &mut Cells<'_>) -> Result<RunDetail, Error> {
     Ok(RunDetail { run, journal, pending_verbs: verbs.iter().flatten().map(verb).collect::<Result<_, _>>()? })
 }
 
+/// Where the workspace's id stands, after the revision.
+const ID: usize = 2;
+
 fn with_run(row: &Row) -> Result<WithRun, Error> {
     let mut cells = row.cells();
+    let seen = Some(next_revision(&mut cells)?);
     let workspace = workspace(&mut cells)?;
     let run = if cells.is_null::<Uuid>()? { None } else { Some(told(&mut cells)?) };
-    Ok((workspace, run))
+    Ok(WithRun { workspace, run, seen })
 }
 
 impl Store {
@@ -132,9 +138,9 @@ impl Store {
 
     pub(crate) async fn workspaces_with_runs(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Read<WithRun>>, Error> {
         let rows = self.db.ask(&WITH_RUNS).bind(Columns::default().keys(ids)).fetch_all().await?;
-        let read = |rows: &[Row]| rows.iter().map(|row| Ok((row.get(0)?, with_run(row)))).collect::<Result<HashMap<Uuid, _>, Error>>();
+        let read = |rows: &[Row]| rows.iter().map(|row| Ok((row.get(ID)?, with_run(row)))).collect::<Result<HashMap<Uuid, _>, Error>>();
         let mut found = read(&rows)?;
-        let frozen_once = |read: &Read<WithRun>| read.as_ref().is_ok_and(|(workspace, _)| workspace.freeze_revision > 0);
+        let frozen_once = |read: &Read<WithRun>| read.as_ref().is_ok_and(|found| found.workspace.freeze_revision > 0);
         let frozen_once: Vec<Uuid> = found.iter().filter(|(_, read)| frozen_once(read)).map(|(id, _)| *id).collect();
         if !frozen_once.is_empty() {
             // Row and freezes are of one moment.
@@ -143,8 +149,8 @@ impl Store {
             let mut again = read(&rows)?;
             let mut freezes = gates::in_force(&mut tx, &frozen_once).await?;
             for (id, read) in &mut again {
-                if let Ok((workspace, _)) = read {
-                    workspace.freezes = freezes.remove(id).unwrap_or_default();
+                if let Ok(found) = read {
+                    found.workspace.freezes = freezes.remove(id).unwrap_or_default();
                 }
             }
             found.extend(again);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use domain::change::{Change, Subject};
 use domain::model::{Freeze, FreezeMode, FreezeSource, ProvisioningRun, WorkspaceStatus};
+use domain::permissions::{Object, Relationship, Tuples, Update};
 use domain::ports::{
-    AuditLog, ChangeFreezes, FreezeAnswer, FreezeChange, Freezes, Health, IfMatch, Page, ProvisioningRuns, RunFilter, Shut, Workspaces,
+    AuditLog, ChangeFreezes, FreezeAnswer, FreezeChange, Freezes, Health, IfMatch, Page, ProvisioningRuns, RunFilter, Shut, WithRun,
+    Workspaces,
 };
 use rstest::rstest;
 use saga::journal::{Ending, Turn};
@@ -134,9 +136,10 @@ async fn a_workspace_is_read_together_with_its_run_as_each_is_by_itself(#[values
     let (other, other_run) = world.workspace(account, "b").await;
     let are_same = async |what: &str| {
         for (id, run) in [(workspace, run), (other, other_run)] {
-            let (row, beside) = world.store.with_run(id).await.unwrap().unwrap();
-            assert_eq!((row.run_id, &row), (run, &world.row(id).await), "{what}");
-            assert_eq!(beside, world.store.glance(run).await.unwrap(), "{what}");
+            let found = world.store.with_run(id).await.unwrap().unwrap();
+            assert_eq!((found.workspace.run_id, &found.workspace), (run, &world.row(id).await), "{what}");
+            assert_eq!(found.run, world.store.glance(run).await.unwrap(), "{what}");
+            assert_eq!(found.seen, Some(world.store.revision().await.unwrap()), "{what}");
         }
     };
     world.committed(kept(&claimed, vec![step_started(1, "a", 1)])).await;
@@ -145,12 +148,16 @@ async fn a_workspace_is_read_together_with_its_run_as_each_is_by_itself(#[values
     world.committed(ended(&claimed, Subject::Workspace(workspace), Ending::Succeeded)).await;
     are_same("ended").await;
     world.change(workspace, freeze(FreezeSource::Billing)).await;
-    assert_eq!(world.store.with_run(workspace).await.unwrap().unwrap().0.freezes.len(), 1);
+    assert_eq!(world.store.with_run(workspace).await.unwrap().unwrap().workspace.freezes.len(), 1);
     are_same("frozen").await;
     world.change(workspace, unfreeze(&[FreezeSource::Billing])).await;
     are_same("open again").await;
     world.lose(run).await;
-    assert_eq!(world.store.with_run(workspace).await.unwrap(), Some((world.row(workspace).await, None)));
+    let write = [Update::Touch(Relationship::new(Object::workspace(workspace), "owner", user().into()))];
+    world.store.write(&write, &[]).await.unwrap();
+    let seen = Some(world.store.revision().await.unwrap());
+    let left = WithRun { workspace: world.row(workspace).await, run: None, seen };
+    assert_eq!(world.store.with_run(workspace).await.unwrap(), Some(left));
     assert!(world.store.with_run(Uuid::now_v7()).await.unwrap().is_none());
 }
 

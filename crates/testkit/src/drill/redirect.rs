@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::Principal;
 use domain::audit::Draft;
-use domain::model::{Account, BackendWorkspace, Environment, Membership, RunDetail, Scope, Workspace};
+use domain::model::{Account, BackendWorkspace, Environment, Membership, Scope, Workspace};
 use domain::ports::{
     Accounts, ChangeFreezes, CreateWorkspace, DeleteAnswer, DeleteWorkspace, Deletions, Expired, FreezeAnswer, Freezes, NewAccount, NewRun,
-    NewWorkspace, Page, RestoreAnswer, RestoreWorkspace, Room, Slug, StartPurge, ToPurge, Unapplied, WorkspaceFilter, Workspaces, Written,
+    NewWorkspace, Page, RestoreAnswer, RestoreWorkspace, Room, Slug, StartPurge, ToPurge, Unapplied, WithRun, WorkspaceFilter, Workspaces,
+    Written,
 };
 use saga::{Definition, StoreError};
 use store::Store;
@@ -72,7 +73,7 @@ impl Workspaces for Redirect {
         Workspaces::get(&self.store, id).await
     }
 
-    async fn with_run(&self, id: Uuid) -> Result<Option<(Workspace, Option<RunDetail>)>, StoreError> {
+    async fn with_run(&self, id: Uuid) -> Result<Option<WithRun>, StoreError> {
         self.store.with_run(id).await
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Reading<'a> {
     remembered: &'a Remembered,
     /// Of all that is in `read` and `recalled`.
     revision: Option<Revision>,
-    /// Whether the store has named that revision since the reading began.
+    /// Whether that is new enough: the store has named it since the reading began, or with the row that is asked about.
     is_present: bool,
     read: Subjects,
     /// What was relied on that had been read before.
@@ -168,9 +168,11 @@ impl<'a> Reading<'a> {
 
     /// `ahead` is what an earlier reading has asked for, and is asked for at once: so it is all of one revision, however many writes come
     /// between one round and the next.
-    pub async fn check(&mut self, goals: &[Goal<'a>], ahead: BTreeSet<Wanted>) -> Result<Vec<bool>, Stopped> {
+    /// `seen` is as good as the present revision.
+    pub async fn check(&mut self, goals: &[Goal<'a>], ahead: BTreeSet<Wanted>, seen: Option<Revision>) -> Result<Vec<bool>, Stopped> {
         if ahead.is_empty() {
             self.revision = self.remembered.revision();
+            self.is_present = seen.is_some() && seen == self.revision;
         }
         self.fetch(ahead).await?;
         let walk = |goal: &Goal<'a>| {
