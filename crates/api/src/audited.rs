@@ -6,8 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State as Extracted};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use domain::audit::Target;
 use domain::audit::denials::{Book, Denial, Told, write};
@@ -210,14 +209,14 @@ impl Actions {
 }
 
 /// Goes around each route: a refusal for want of a right is taken down before it is answered.
-pub(crate) async fn watch(Extracted((state, actions)): Extracted<(State, Actions)>, mut request: Request, next: Next) -> Response {
-    let Some(route) = request.extensions().get::<MatchedPath>().cloned() else { return next.run(request).await };
+pub(crate) async fn watch(state: &State, actions: &Actions, mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
+    let Some(route) = request.extensions().get::<MatchedPath>().cloned() else { return next(request).await };
     let attempt = Attempt::default();
     request.extensions_mut().insert(attempt.clone());
     let operation = Operation(actions.of_route(request.method(), route.as_str()).map(|(id, _)| id));
     request.extensions_mut().insert(operation);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let response = next.run(request).await;
+    let response = next(request).await;
     if let Some(problem) = response.extensions().get::<Problem>().filter(|problem| is_denial(problem.code())) {
         attempt.in_path(route.as_str(), &uri);
         let Tried { caller, targets } = std::mem::take(&mut *attempt.tried());

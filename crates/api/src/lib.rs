@@ -154,9 +154,7 @@ pub fn router(state: State) -> axum::Router {
     let audited = (state.clone(), audited::Actions::of(&document));
     let served = table
         .fallback(middleware::no_such_route)
-        .layer(axum::middleware::from_fn_with_state(audited, audited::watch))
-        .layer(axum::middleware::from_fn(rates::tell))
-        .layer(axum::middleware::from_fn(middleware::guard))
+        .layer(axum::middleware::from_fn_with_state(audited, middleware::around))
         .with_state(state.clone());
     // A router of its own around them: the methods that a path allows are known only outside of the router that has it.
     axum::Router::new().fallback_service(served).layer(axum::middleware::from_fn_with_state(state, middleware::envelop))

@@ -1,7 +1,8 @@
 //! What every request goes through: an id, a span, metrics, and a promise that each refusal is a problem.
 //!
 //! [`envelop`] is the outermost layer: it names the request, writes out problems, answers OPTIONS, and sets the headers that
-//! every response carries. [`guard`] goes around each route and catches its panics.
+//! every response carries. [`around`] goes around each route: it catches its panics, tells what is left of its caller's rates, and has
+//! denials recorded.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -16,8 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
-use crate::State;
+use crate::audited::{self, Actions};
 use crate::problem::{Code, Problem};
+use crate::{State, rates};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -85,10 +87,16 @@ pub async fn envelop(Extracted(state): Extracted<State>, mut request: Request, n
 #[derive(Clone)]
 struct Matched(MatchedPath);
 
-/// Goes around each route: tells which one it was, and turns a handler's panic into an answer.
-pub async fn guard(request: Request, next: Next) -> Response {
+/// What goes around each route, from the outside in: one layer, because each costs a request a copy of all that is inside it.
+pub async fn around(Extracted((state, actions)): Extracted<(State, Actions)>, request: Request, next: Next) -> Response {
+    let watched = async |request| audited::watch(&state, &actions, request, async |request| next.run(request).await).await;
+    guard(request, async |request| rates::tell(request, watched).await).await
+}
+
+/// Tells which route it was, and turns a handler's panic into an answer.
+async fn guard(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic));
+    let mut response = AssertUnwindSafe(next(request)).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic));
     if let Some(route) = route {
         response.extensions_mut().insert(Matched(route));
     }

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use domain::secrets::{self, Kind};
 use domain::{Berth, Principal, PrincipalKind};
@@ -247,10 +246,10 @@ fn network(source: IpAddr) -> IpAddr {
 }
 
 /// Goes around each route: says in the answer what is left.
-pub(crate) async fn tell(mut request: Request, next: Next) -> Response {
+pub(crate) async fn tell(mut request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let spent = Spent::default();
     request.extensions_mut().insert(spent.clone());
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let (mut limits, mut policies) = (String::new(), String::new());
     for Used { limit, per_window, left } in spent.all().iter() {
         let comma = if limits.is_empty() { "" } else { ", " };

@@ -11,7 +11,7 @@
 use uuid::Uuid;
 
 use crate::model::{Account, AccountStatus, Freeze, FreezeMode, Workspace, WorkspaceStatus};
-use crate::permissions::{Check, Consistency, Object};
+use crate::permissions::{Check, Consistency, Object, Revision};
 use crate::ports::Standing;
 use crate::{Berth, Caller, Error, Principal};
 
@@ -76,6 +76,8 @@ pub(crate) struct Ground {
     /// Made what is not active yet: may see and change it.
     creator: Option<Principal>,
     token: Option<String>,
+    /// That of the relationships when the row was read, if all that is asked was as new then as it has to be.
+    seen: Option<Revision>,
     /// The account or workspace whose members count here.
     scope: Uuid,
     /// Whether somebody's role there changed so lately that it has to be asked whose.
@@ -96,6 +98,7 @@ impl Ground {
             act: Right::on_account(id, "administer"),
             creator: None,
             token,
+            seen: None,
             scope: id,
             unsettled: true,
             blocked: Vec::new(),
@@ -136,7 +139,14 @@ impl Ground {
         };
         let (scope, unsettled) = (workspace.id, workspace.roles_unsettled);
         let blocked = workspace.freezes.iter().filter(|f| f.mode == FreezeMode::Blocked).cloned().collect();
-        Ok(Self { what: "workspace", see, act, creator: None, token, scope, unsettled, blocked })
+        Ok(Self { what: "workspace", see, act, creator: None, token, seen: None, scope, unsettled, blocked })
+    }
+
+    /// Of a row that was read in one moment with this revision of the relationships. Where something newer than the row counts, the account's
+    /// relationships or a role that was changed lately, that says nothing.
+    pub fn seen_at(mut self, seen: Option<Revision>) -> Self {
+        self.seen = seen.filter(|_| !self.unsettled && self.see.scope == Some(self.scope));
+        self
     }
 
     /// The same ground for something that belongs to it.
@@ -224,7 +234,8 @@ impl Ground {
     pub async fn rights(&self, berth: &Berth, caller: &Caller, freshness: Freshness) -> Result<Rights, Error> {
         let operate = Right::on_platform("administer");
         let questions = [(&self.see, true), (&self.act, true), (&operate, false)];
-        let [see, act, operate] = self.answers(berth, caller, self.consistency(freshness), questions).await?;
+        let seen = self.seen.filter(|_| freshness == Freshness::Row);
+        let [see, act, operate] = self.answers_of(berth, caller, self.consistency(freshness), seen, questions).await?;
         Ok(Rights { see, act, operate })
     }
 
@@ -244,6 +255,18 @@ impl Ground {
         consistency: Consistency,
         questions: [Question<'_>; N],
     ) -> Result<[bool; N], Error> {
+        self.answers_of(berth, caller, consistency, None, questions).await
+    }
+
+    /// As [`Ground::answers`], where those of the revision `seen` are new enough.
+    async fn answers_of<const N: usize>(
+        &self,
+        berth: &Berth,
+        caller: &Caller,
+        consistency: Consistency,
+        seen: Option<Revision>,
+        questions: [Question<'_>; N],
+    ) -> Result<[bool; N], Error> {
         if caller.workspace.is_some_and(|only| only != self.scope) {
             return Ok([false; N]);
         }
@@ -255,7 +278,7 @@ impl Ground {
         }
         let (indexes, checks): (Vec<usize>, Vec<Check>) = asked.into_iter().unzip();
         let mut held = [true; N];
-        for (index, answer) in indexes.into_iter().zip(bulk(berth, &checks, &consistency).await?) {
+        for (index, answer) in indexes.into_iter().zip(bulk_of(berth, &checks, &consistency, seen).await?) {
             held[index] &= answer;
         }
         for (held, (right, _)) in held.iter_mut().zip(questions) {
@@ -341,10 +364,17 @@ pub(crate) async fn settled(berth: &Berth, caller: &Caller, scopes: &[Uuid], con
 }
 
 pub(crate) async fn bulk(berth: &Berth, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, Error> {
+    bulk_of(berth, checks, consistency, None).await
+}
+
+async fn bulk_of(berth: &Berth, checks: &[Check], consistency: &Consistency, seen: Option<Revision>) -> Result<Vec<bool>, Error> {
     if checks.is_empty() {
         return Ok(Vec::new());
     }
-    let answers = berth.permissions.check(checks, consistency).await?;
+    let answers = match seen {
+        Some(seen) => berth.permissions.check_of_row(checks, consistency, seen).await?,
+        None => berth.permissions.check(checks, consistency).await?,
+    };
     if answers.len() == checks.len() {
         return Ok(answers);
     }

@@ -173,6 +173,12 @@ pub trait Permissions: Send + Sync + 'static {
     /// One answer per check, in order. An unknown permission is an error, not a "no".
     async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError>;
 
+    /// As [`Permissions::check`], about a row that was read in one moment with the revision `seen` of [`Tuples`]: an answer of that one is
+    /// new enough. Whoever keeps relationships elsewhere has no use for it.
+    async fn check_of_row(&self, checks: &[Check], consistency: &Consistency, _seen: Revision) -> Result<Vec<bool>, PermissionsError> {
+        self.check(checks, consistency).await
+    }
+
     /// All updates or none; returns the token of the revision that holds them. Naming one tuple twice is an error.
     async fn write(&self, updates: &[Update], preconditions: &[Precondition], cause: &Cause) -> Result<String, PermissionsError>;
 

@@ -36,6 +36,7 @@ use crate::model::{
     Account, BackendWorkspace, Environment, Freeze, Membership, ProvisioningRun, RunDetail, Scope, StoredPrincipal, TenancyModel,
     Workspace, WorkspaceStatus,
 };
+use crate::permissions::Revision;
 use crate::{Principal, PrincipalKind};
 
 pub use api_tokens::*;
@@ -210,6 +211,16 @@ pub trait Accounts: Send + Sync + 'static {
     async fn list(&self, member: Option<Principal>, page: Page) -> Result<Vec<Account>, StoreError>;
 }
 
+/// A workspace with the run that owns it, of one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WithRun {
+    pub workspace: Workspace,
+    /// As [`ProvisioningRuns::glance`] shows it; `None`: it is kept no longer.
+    pub run: Option<RunDetail>,
+    /// That of the tuples at that moment, where the store keeps them.
+    pub seen: Option<Revision>,
+}
+
 #[async_trait]
 pub trait Workspaces: Send + Sync + 'static {
     /// Idempotency record, quota, row, alias, membership, run, audit entry: one commit.
@@ -217,6 +228,8 @@ pub trait Workspaces: Send + Sync + 'static {
     async fn room(&self, account: Uuid, slug: &Slug) -> Result<Option<Room>, StoreError>;
     /// Deleted ones included.
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError>;
+    /// As [`Workspaces::get`], with what else its reader is told.
+    async fn with_run(&self, id: Uuid) -> Result<Option<WithRun>, StoreError>;
     /// Those that each of `members` (one or two) has a membership row on, `deleted` and `purging` left out, by id.
     async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError>;
     /// Those of an account, as the filter's status has it, only the ones `member` has a membership row on if given, by id.

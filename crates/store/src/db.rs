@@ -39,7 +39,7 @@ pub use open::{Access, Pooler, Waits};
 pub use roles::Granted;
 pub use scratch::Scratch;
 pub use statement::Statement;
-pub use value::{Arguments, Bind, Column, Keys, Row};
+pub use value::{Arguments, Bind, Cells, Column, Keys, Place, Row};
 
 crate::statements! {
     NOW = split(

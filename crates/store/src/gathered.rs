@@ -2,7 +2,8 @@
 //! question waits for nobody, and many share a round trip and what a statement costs.
 //!
 //! Every answer is of a statement that began after it was asked for: it is as new as that of a statement of its own. No timer gathers
-//! anything, and no task stands in between: whoever finds a place free asks for all who wait.
+//! anything, and no task stands in between: whoever finds a place free gives way once, to those who are ready to run, and then asks for all
+//! who wait.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
@@ -96,6 +97,8 @@ impl<K, A> Place<K, A> {
         A: Clone,
         Reading: Future<Output = Result<HashMap<K, A>, Error>>,
     {
+        // Whoever is about to ask, in tasks that are ready to run by now, comes along; where nobody is, this is over at once.
+        tokio::task::yield_now().await;
         let mut others = Vec::new();
         if let Some(queue) = &self.0 {
             let mut queue = lock(queue);
@@ -230,6 +233,19 @@ mod tests {
         source.let_through(1);
         assert_eq!(within(ask(gathered, source.clone(), 8)).await.unwrap(), Some(80));
         assert_eq!(source.statements(), 3);
+    }
+
+    #[tokio::test]
+    async fn who_is_ready_to_ask_when_the_first_one_asks_comes_along() {
+        let (gathered, source) = (Asked::default(), Source::default());
+        let mut tasks = JoinSet::new();
+        for key in [2, 4, 6] {
+            tasks.spawn(ask(gathered.clone(), source.clone(), key));
+        }
+        settle().await;
+        assert_eq!(*source.0.keys.lock().unwrap(), [vec![2, 4, 6]]);
+        source.let_through(1);
+        within(tasks.join_all()).await;
     }
 
     #[tokio::test]

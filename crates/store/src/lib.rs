@@ -116,6 +116,7 @@ pub fn statements() -> Vec<&'static db::Statement> {
         platform::STATEMENTS,
         principals::STATEMENTS,
         provisioning_runs::STATEMENTS,
+        provisioning_runs::glances::STATEMENTS,
         provisioning_runs::retry::STATEMENTS,
         retention::STATEMENTS,
         run_commits::STATEMENTS,

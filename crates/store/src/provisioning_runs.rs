@@ -2,8 +2,6 @@
 
 pub(crate) mod retry;
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use domain::ids::bucket;
 use domain::model::{ProvisioningRun, RunDetail};
@@ -14,53 +12,28 @@ use saga::{DefinitionId, Record, RunId, StoreError, Time, Verb};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Columns, Error, Keys, Rank, Row, Tx};
-use crate::questions::Read;
+use crate::db::{Cells, Columns, Error, Keys, Rank, Row, Tx};
 use crate::{Store, audit, gates, idempotency, words};
+
+/// What [`run`] reads, in the order in which it does, of rows `r`; `$input` in the place of the input.
+macro_rules! columns {
+    ($input:literal) => {
+        concat!(
+            "r.id, r.saga, r.saga_version, r.saga_digest, r.account_id, r.workspace_id, r.retry_of, r.retried_by, r.on_failure, r.state,
+               r.waiting_for, r.ending, r.turned, r.done, r.total, r.deadline_at, r.created_at, r.updated_at, r.version, r.created_by_kind,
+               r.created_by_id, r.paused_by, ",
+            $input
+        )
+    };
+}
 
 macro_rules! select {
     ($rest:literal) => {
-        select!("input", $rest)
-    };
-    ($input:literal, $rest:literal) => {
-        concat!(
-            "select bucket, id, saga, saga_version, saga_digest, account_id, workspace_id, retry_of, retried_by, on_failure, state, waiting_for,
-               ending, turned, done, total, deadline_at, created_at, updated_at, version, created_by_kind, created_by_id, ",
-            $input,
-            ", paused_by from provisioning_runs ",
-            $rest
-        )
+        concat!("select ", columns!("r.input"), " from provisioning_runs r ", $rest)
     };
 }
 
-/// Row, journal and requests that are not journaled yet, in one question, of the runs that `$which` chooses. Where `$wanted` is not so, the
-/// two are null.
-macro_rules! detail {
-    (postgres, $input:literal, $which:literal, $wanted:literal) => {
-        concat!(
-            "select r.*,
-               case when ", $wanted, " then
-                 (select coalesce(jsonb_agg(jsonb_build_object('seq', j.seq, 'at', (extract(epoch from j.at) * 1000000)::bigint, 'event', j.event)
-                   order by j.seq), '[]') from run_journal j where j.bucket = r.bucket and j.run_id = r.id) end as journal,
-               case when ", $wanted, " then
-                 (select coalesce(jsonb_agg(q.verb order by q.ordinal), '[]') from run_requests q
-                  where q.bucket = r.bucket and q.run_id = r.id and q.journaled_at is null) end as verbs
-             from (", select!($input, $which), ") r"
-        )
-    };
-    (sqlite, $input:literal, $which:literal, $wanted:literal) => {
-        concat!(
-            "select r.*,
-               case when ", $wanted, " then
-                 (select json_group_array(json_object('seq', j.seq, 'at', j.at, 'event', json(j.event)) order by j.seq)
-                  from run_journal j where j.bucket = r.bucket and j.run_id = r.id) end as journal,
-               case when ", $wanted, " then
-                 (select json_group_array(q.verb order by q.ordinal) from run_requests q
-                  where q.bucket = r.bucket and q.run_id = r.id and q.journaled_at is null) end as verbs
-             from (", select!($input, $which), ") r"
-        )
-    };
-}
+pub(crate) mod glances;
 
 crate::statements! {
     INSERT = split(
@@ -94,21 +67,6 @@ crate::statements! {
             "where ($1 is null or id < $1) and ($2 is null or account_id = $2) and ($3 is null or workspace_id = $3)
                and ($4 is null or state = $4) and ($5 is null or account_id in (select unhex(value->>'id') from json_each($5)))
              order by id desc limit $6"
-        ),
-    );
-    DETAIL = split(
-        detail!(postgres, "input", "where bucket = $1 and id = $2", "true"),
-        detail!(sqlite, "input", "where bucket = $1 and id = $2", "true"),
-    );
-    // Of an ended run the row says all that is wanted at a glance, and of no run its input.
-    GLANCES = split(
-        concat!(
-            "select t.* from unnest((select $1::smallint[]), (select $2::uuid[])) as k(of_bucket, of_id) cross join lateral (",
-            detail!(postgres, "null::jsonb as input", "where bucket = k.of_bucket and id = k.of_id", "r.ending is null"),
-            " offset 0) t"
-        ),
-        detail!(sqlite, "null as input", "where (bucket, id) in (select value->>0, unhex(value->>1) from json_each($1))",
-            "r.ending is null"
         ),
     );
     VERSIONS = split(
@@ -198,7 +156,7 @@ pub(crate) async fn leave(tx: &mut Tx, run: RunId, asked: &Asked<'_>) -> Result<
 /// The workspace's latest run of `saga`, whether or not it has ended.
 pub(crate) async fn latest_of(tx: &mut Tx, workspace: Uuid, saga: &str) -> Result<Option<ProvisioningRun>, Error> {
     let row = tx.query(&LATEST).bind(bucket(workspace)).bind(workspace).bind(saga).fetch_optional().await?;
-    row.as_ref().map(run).transpose()
+    row.as_ref().map(|row| run(&mut row.cells())).transpose()
 }
 
 /// Whether the run has ended, by `at` at the latest.
@@ -221,29 +179,30 @@ pub(crate) async fn journal(tx: &mut Tx, run: RunId) -> Result<Vec<Record>, Erro
     rows.iter().map(record).collect()
 }
 
-fn run(row: &Row) -> Result<ProvisioningRun, Error> {
+/// The run in the next of a row's cells.
+fn run(cells: &mut Cells<'_>) -> Result<ProvisioningRun, Error> {
     Ok(ProvisioningRun {
-        id: RunId(row.get("id")?),
-        definition: definition(row)?,
-        account_id: row.get("account_id")?,
-        workspace_id: row.get("workspace_id")?,
-        retry_of: row.get::<Option<Uuid>>("retry_of")?.map(RunId),
-        retried_by: row.get::<Option<Uuid>>("retried_by")?.map(RunId),
-        on_failure: row.word("on_failure", words::read)?,
-        state: row.word("state", words::read)?,
-        waiting_for: row.optional_word("waiting_for", words::read)?,
-        ending: row.optional_word("ending", words::read)?,
-        turn: row.optional_json("turned")?,
-        done: row.count("done")?,
-        total: row.count("total")?,
-        deadline_at: row.get("deadline_at")?,
-        created_at: row.get("created_at")?,
-        updated_at: row.get("updated_at")?,
-        version: row.get("version")?,
-        created_by: words::principal(row, "created_by")?,
-        paused_by: row.optional_json("paused_by")?.unwrap_or_default(),
+        id: RunId(cells.get()?),
+        definition: DefinitionId { name: cells.get()?, version: cells.count()?, digest: cells.get()? },
+        account_id: cells.get()?,
+        workspace_id: cells.get()?,
+        retry_of: cells.get::<Option<Uuid>>()?.map(RunId),
+        retried_by: cells.get::<Option<Uuid>>()?.map(RunId),
+        on_failure: cells.word(words::read)?,
+        state: cells.word(words::read)?,
+        waiting_for: cells.optional_word(words::read)?,
+        ending: cells.optional_word(words::read)?,
+        turn: cells.optional_json()?,
+        done: cells.count()?,
+        total: cells.count()?,
+        deadline_at: cells.get()?,
+        created_at: cells.get()?,
+        updated_at: cells.get()?,
+        version: cells.get()?,
+        created_by: words::next_principal(cells)?,
+        paused_by: cells.optional_json()?.unwrap_or_default(),
         // At a glance there is none.
-        input: row.get::<Option<Value>>("input")?.unwrap_or_default(),
+        input: cells.get::<Option<Value>>()?.unwrap_or_default(),
     })
 }
 
@@ -253,44 +212,10 @@ pub(crate) async fn detail(tx: &mut Tx, id: RunId) -> Result<Option<RunDetail>, 
     let journal = journal(tx, id).await?;
     let verbs = tx.query(&PENDING_VERBS).bind(bucket(id.0)).bind(id.0).fetch_all().await?;
     let pending_verbs = verbs.iter().map(|row| row.word("verb", words::read)).collect::<Result<_, _>>()?;
-    Ok(Some(RunDetail { run: run(&row)?, journal, pending_verbs }))
-}
-
-/// A record as it is read together with its run.
-#[derive(serde::Deserialize)]
-struct Told {
-    seq: i64,
-    /// Microseconds.
-    at: i64,
-    event: saga::Event,
-}
-
-impl From<Told> for Record {
-    fn from(Told { seq, at, event }: Told) -> Self {
-        Self { seq, at: Time::from_micros(at), event }
-    }
-}
-
-/// A run with its records and requests in one row.
-fn told(row: &Row) -> Result<RunDetail, Error> {
-    let journal: Option<Vec<Told>> = row.optional_json("journal")?;
-    let journal = journal.into_iter().flatten().map(Record::from).collect();
-    let verbs: Option<Vec<String>> = row.optional_json("verbs")?;
-    let verb = |word: &String| words::read(word).ok_or_else(|| Error::broken(format!("a request holds the unknown word {word:?}")));
-    Ok(RunDetail { run: run(row)?, journal, pending_verbs: verbs.iter().flatten().map(verb).collect::<Result<_, _>>()? })
+    Ok(Some(RunDetail { run: run(&mut row.cells())?, journal, pending_verbs }))
 }
 
 impl Store {
-    async fn run_detail(&self, id: RunId) -> Result<Option<RunDetail>, Error> {
-        let row = self.db.ask(&DETAIL).bind(bucket(id.0)).bind(id.0).fetch_optional().await?;
-        row.as_ref().map(told).transpose()
-    }
-
-    async fn glances(&self, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Read<RunDetail>>, Error> {
-        let rows = self.db.ask(&GLANCES).bind(Columns::default().keys(ids)).fetch_all().await?;
-        rows.iter().map(|row| Ok((row.get("id")?, told(row)))).collect()
-    }
-
     async fn list_runs(&self, accounts: Option<&[Uuid]>, filter: &RunFilter, page: Page) -> Result<Vec<ProvisioningRun>, Error> {
         let mut tx = self.db.read().await?;
         let rows = tx
@@ -303,7 +228,7 @@ impl Store {
             .bind(i64::from(page.limit))
             .fetch_all()
             .await?;
-        rows.iter().map(run).collect()
+        rows.iter().map(|row| run(&mut row.cells())).collect()
     }
 
     async fn versions_of(&self, ids: &[RunId]) -> Result<Vec<(RunId, i64)>, Error> {

@@ -1,9 +1,9 @@
-//! What requests ask at every turn, and share statements for ([`Gathered`]): whether a caller is let in, a workspace by its id, its run at a
-//! glance, and the tuples that a check needs.
+//! What requests ask at every turn, and share statements for ([`Gathered`]): whether a caller is let in, a workspace by its id, alone or with
+//! its run, a run at a glance, and the tuples that a check needs.
 
 use domain::model::{RunDetail, Workspace};
 use domain::permissions::{Revision, Wanted};
-use domain::ports::{Admission, TokenStanding};
+use domain::ports::{Admission, TokenStanding, WithRun};
 use uuid::Uuid;
 
 use crate::db::Error;
@@ -19,6 +19,7 @@ pub(crate) struct Questions {
     pub disabled: Gathered<Uuid, Read<bool>>,
     pub standings: Gathered<Uuid, Read<TokenStanding>>,
     pub workspaces: Gathered<Uuid, Read<Workspace>>,
+    pub with_runs: Gathered<Uuid, Read<WithRun>>,
     pub glances: Gathered<Uuid, Read<RunDetail>>,
     /// Lists of questions, each answered at one revision.
     pub subjects: Gathered<Vec<Wanted>, Subjects>,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use domain::permissions::{Filter, Object, PermissionsError, Precondition, Relationship, Revision, Tuples, Update, Wanted};
 
 use crate::Store;
-use crate::db::{Columns, Error, Row, Tx};
+use crate::db::{Cells, Columns, Error, Row, Tx};
 
 /// The subjects of each that was asked for, and the revision at which they are.
 pub(crate) type Subjects = (Revision, Vec<Vec<Object>>);
@@ -79,6 +79,11 @@ fn relationship(row: &Row) -> Result<Relationship, Error> {
         relation: row.get("relation")?,
         subject: Object { kind: row.get("subject_type")?, id: row.get("subject_id")? },
     })
+}
+
+/// The revision in the next two of a row's cells.
+pub(crate) fn next_revision(cells: &mut Cells<'_>) -> Result<Revision, Error> {
+    Ok(Revision { number: cells.get()?, mark: cells.get()? })
 }
 
 fn revision(row: &Row) -> Result<Revision, Error> {

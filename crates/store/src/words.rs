@@ -2,10 +2,11 @@
 
 use domain::{Principal, PrincipalKind};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer as _};
 use serde_json::Value;
 
-use crate::db::{Error, Row};
+use crate::db::{Cells, Error, Row};
 
 /// The one word that a plain enum serializes to.
 pub(crate) fn spell(word: impl Serialize) -> String {
@@ -16,12 +17,21 @@ pub(crate) fn spell(word: impl Serialize) -> String {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(word: &str) -> Option<T> {
-    serde_json::from_value(Value::String(word.to_owned())).ok()
+    let word: StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
+    T::deserialize(word).ok()
 }
 
 /// The principal in the columns `{prefix}_kind` and `{prefix}_id`.
 pub(crate) fn principal(row: &Row, prefix: &str) -> Result<Principal, Error> {
-    Ok(Principal { kind: row.word(&format!("{prefix}_kind"), PrincipalKind::parse)?, id: row.get(&format!("{prefix}_id"))? })
+    Ok(Principal {
+        kind: row.word(format!("{prefix}_kind").as_str(), PrincipalKind::parse)?,
+        id: row.get(format!("{prefix}_id").as_str())?,
+    })
+}
+
+/// The principal in the next two of a row's cells: its kind, and its id.
+pub(crate) fn next_principal(cells: &mut Cells<'_>) -> Result<Principal, Error> {
+    Ok(Principal { kind: cells.word(PrincipalKind::parse)?, id: cells.get()? })
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

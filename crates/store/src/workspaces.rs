@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::Principal;
 use domain::ids::bucket;
 use domain::model::{AccountStatus, BackendWorkspace, Environment, Membership, Scope, Workspace};
-use domain::ports::{CreateWorkspace, NewWorkspace, Page, Room, Slug, WorkspaceFilter, Workspaces, Written};
+use domain::ports::{CreateWorkspace, NewWorkspace, Page, Room, Slug, WithRun, WorkspaceFilter, Workspaces, Written};
 use saga::{StoreError, Time};
 use serde_json::json;
 use uuid::Uuid;
@@ -166,6 +166,10 @@ impl Workspaces for Store {
 
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
         Ok(self.workspace(id).await?)
+    }
+
+    async fn with_run(&self, id: Uuid) -> Result<Option<WithRun>, StoreError> {
+        Ok(self.questions.with_runs.ask(id, |ids| self.workspaces_with_runs(ids)).await?.transpose()?)
     }
 
     async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {

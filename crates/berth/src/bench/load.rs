@@ -29,7 +29,7 @@ pub struct Traffic {
 }
 
 /// Makes the request of a number.
-pub type Make = Arc<dyn Fn(u32) -> Vec<u8> + Send + Sync>;
+pub type Make = Arc<dyn Fn(u32) -> Arc<[u8]> + Send + Sync>;
 
 pub struct Sent {
     pub elapsed: Duration,
@@ -67,14 +67,14 @@ async fn send(address: SocketAddr, clients: u32, numbers: std::ops::Range<u32>, 
     for mut client in connections {
         let (next, make) = (next.clone(), make.clone());
         tasks.spawn(async move {
-            let mut sample = Sample::default();
+            let (mut sample, mut said) = (Sample::default(), Vec::new());
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= numbers.end {
                     return Ok(sample);
                 }
                 let request = make(number);
-                let mut said = Vec::new();
+                said.clear();
                 let began = Instant::now();
                 let status = client.ask(&request, |piece| said.extend_from_slice(piece)).await.map_err(refused)?;
                 sample.add(began.elapsed());

@@ -154,7 +154,7 @@ impl Accept {
                 Arc::new(move |number| {
                     let account = accounts[number as usize % accounts.len()];
                     let body = json!({"account_id": account, "name": format!("Workspace {number}"), "region": REGION});
-                    post(&token, "/v1/workspaces", &format!("bench-{number}"), &body)
+                    post(&token, "/v1/workspaces", &format!("bench-{number}"), &body).into()
                 })
             })
             .await
@@ -176,7 +176,7 @@ impl Get {
         let what = "GET /v1/workspaces/{id} with its permission check, each request about the next of the workspaces.";
         self.asked
             .measure(&house, ("get", what), &more, 200, |token| {
-                let requests: Vec<_> = workspaces.iter().map(|id| get(&token, &format!("/v1/workspaces/{id}"))).collect();
+                let requests: Vec<Arc<[u8]>> = workspaces.iter().map(|id| get(&token, &format!("/v1/workspaces/{id}")).into()).collect();
                 Arc::new(move |number| requests[number as usize % requests.len()].clone())
             })
             .await
@@ -200,7 +200,7 @@ impl List {
         get_.asked
             .measure(&house, ("list", what), &more, 200, |token| {
                 let path = |account| format!("/v1/workspaces/by-account/{account}?limit={}", self.page);
-                let requests: Vec<_> = accounts.iter().map(|account| get(&token, &path(account))).collect();
+                let requests: Vec<Arc<[u8]>> = accounts.iter().map(|account| get(&token, &path(account)).into()).collect();
                 Arc::new(move |number| requests[number as usize % requests.len()].clone())
             })
             .await
@@ -220,7 +220,7 @@ impl Audit {
         let path = format!("/v1/workspaces/{workspace}/audit?limit={}", self.page);
         self.asked
             .measure(&house, ("audit", what), &more, 200, |token| {
-                let request = get(&token, &path);
+                let request: Arc<[u8]> = get(&token, &path).into();
                 Arc::new(move |_| request.clone())
             })
             .await

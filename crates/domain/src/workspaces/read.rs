@@ -10,7 +10,7 @@ use crate::model::{AccountStatus, Environment, FreezeSource, ProvisioningRun, Ru
 pub use crate::paging::Listed;
 use crate::paging::{Source, fill};
 use crate::permissions::Consistency;
-use crate::ports::{Page, WorkspaceFilter};
+use crate::ports::{Page, WithRun, WorkspaceFilter};
 use crate::runs::verbs::{Folded, is_operators, word};
 use crate::{Berth, Caller, Error, Principal, accounts};
 
@@ -30,8 +30,11 @@ pub struct View {
 /// # Errors
 /// `NotFound`, [`Error::Frozen`] where a freeze blocks it and the caller does not administer it, or an outage.
 pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error> {
-    let workspace = find(berth, id).await?;
-    view(berth, caller, workspace).await
+    let found = berth.workspaces.with_run(id).await?.filter(|found| !is_purged(&found.workspace)).ok_or(NOT_FOUND)?;
+    let WithRun { workspace, run, seen } = found;
+    let ground = Ground::workspace(berth, &workspace).await?.seen_at(seen);
+    let rights = rights_to_see(berth, caller, &ground).await?;
+    Ok(viewed(berth, workspace, run, rights))
 }
 
 /// A workspace as it was just read, for who may see it.
@@ -39,10 +42,15 @@ pub async fn get(berth: &Berth, caller: &Caller, id: Uuid) -> Result<View, Error
 /// # Errors
 /// As [`get`].
 pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -> Result<View, Error> {
-    let ground = Ground::workspace(berth, &workspace).await?;
+    let rights = rights_to_see(berth, caller, &Ground::workspace(berth, &workspace).await?).await?;
+    view_with(berth, workspace, rights).await
+}
+
+/// What the caller may do there, who may see it.
+async fn rights_to_see(berth: &Berth, caller: &Caller, ground: &Ground) -> Result<Rights, Error> {
     let rights = ground.rights(berth, caller, Freshness::Row).await?;
     ground.require_seen(rights)?;
-    view_with(berth, workspace, rights).await
+    Ok(rights)
 }
 
 /// A workspace as it was just read, for who has these rights on it.
@@ -50,8 +58,12 @@ pub(super) async fn view(berth: &Berth, caller: &Caller, workspace: Workspace) -
 /// # Errors
 /// An outage.
 pub(super) async fn view_with(berth: &Berth, workspace: Workspace, rights: Rights) -> Result<View, Error> {
-    // What an ended run takes is told from its row.
     let run = berth.runs.glance(workspace.run_id).await?;
+    Ok(viewed(berth, workspace, run, rights))
+}
+
+/// What an ended run takes is told from its row.
+fn viewed(berth: &Berth, workspace: Workspace, run: Option<RunDetail>, rights: Rights) -> View {
     let mut allowed_actions = vec!["read", "audit"];
     if rights.act {
         allowed_actions.extend(actions(&workspace, run.as_ref()));
@@ -60,7 +72,7 @@ pub(super) async fn view_with(berth: &Berth, workspace: Workspace, rights: Right
         allowed_actions.extend(verbs(rights, &Folded::of(berth, detail)));
     }
     allowed_actions.extend(changes_of_status(rights, &workspace));
-    Ok(View { workspace, run: run.map(|detail| detail.run), allowed_actions })
+    View { workspace, run: run.map(|detail| detail.run), allowed_actions }
 }
 
 /// What who administers the workspace may do with it now.
@@ -253,5 +265,9 @@ pub(crate) async fn require_open(berth: &Berth, caller: &Caller, id: Uuid, fresh
 
 /// One that is not purged.
 pub(crate) async fn find(berth: &Berth, id: Uuid) -> Result<Workspace, Error> {
-    berth.workspaces.get(id).await?.filter(|workspace| workspace.purged_at.is_none()).ok_or(NOT_FOUND)
+    berth.workspaces.get(id).await?.filter(|workspace| !is_purged(workspace)).ok_or(NOT_FOUND)
+}
+
+fn is_purged(workspace: &Workspace) -> bool {
+    workspace.purged_at.is_some()
 }

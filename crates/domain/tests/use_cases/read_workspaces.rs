@@ -8,7 +8,7 @@ use rstest::rstest;
 use uuid::Uuid;
 
 use crate::runs::live_run;
-use crate::world::{ACCOUNT, USER, WORKSPACE, World, caller, ready};
+use crate::world::{ACCOUNT, SEEN, USER, WORKSPACE, World, caller, ready};
 
 const ON_ACCOUNT: [WorkspaceStatus; 3] = [WorkspaceStatus::Provisioning, WorkspaceStatus::Failed, WorkspaceStatus::Purging];
 const ENTRIES: AuditPage = AuditPage { above: None, below: None, oldest_first: false, limit: 50 };
@@ -20,6 +20,25 @@ fn on_account(permission: &'static str) -> (Object, &'static str) {
 
 fn on_workspace(permission: &'static str) -> (Object, &'static str) {
     (Object::workspace(WORKSPACE), permission)
+}
+
+/// Catches an answer that is older than the account's token, or than a change of a role, both of which are read after the row.
+#[rstest]
+#[case::all_that_counts_is_in_the_row(WorkspaceStatus::Active, false, true)]
+#[case::a_role_was_changed_lately(WorkspaceStatus::Active, true, false)]
+#[case::the_accounts_relationships_count(WorkspaceStatus::Provisioning, false, false)]
+fn the_revision_of_the_row_is_new_enough_where_nothing_newer_counts(
+    #[case] status: WorkspaceStatus,
+    #[case] unsettled: bool,
+    #[case] is_enough: bool,
+) {
+    let world = World::new();
+    world.account(AccountStatus::Active);
+    world.workspace(status);
+    world.workspaces.lock().unwrap().get_mut(&WORKSPACE).unwrap().roles_unsettled = unsettled;
+    world.grant([on_workspace("read"), on_account("read_workspaces")]);
+    ready(get(&world.berth(), &caller(USER), WORKSPACE)).unwrap();
+    assert_eq!(*world.seen.lock().unwrap(), if is_enough { vec![SEEN] } else { vec![] });
 }
 
 /// Catches the use of a workspace's relationships while a saga is still writing them or has taken them away.

@@ -6,6 +6,7 @@ mod freezes;
 mod nothing;
 mod outside;
 mod ready;
+mod rights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use domain::audit::{Draft, Entry, seal};
 use domain::berth::{Region, Settings};
 use domain::model::*;
-use domain::permissions::{Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, Update};
+use domain::permissions::{Consistency, Object, Revision};
 use domain::ports::*;
 use domain::{Berth, Caller, Principal, PrincipalKind, steps};
 use saga::{DefinitionId, Registry, RunId, StoreError, Time};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use nothing::Nothing;
 pub use ready::ready;
+use rights::right;
 
 pub const ACCOUNT: Uuid = Uuid::from_u128(0xacc0_0042);
 pub const WORKSPACE: Uuid = Uuid::from_u128(0x0e50_0042);
@@ -84,8 +86,13 @@ pub struct World {
     pub remembered: Mutex<Option<Answer>>,
     pub woken: AtomicUsize,
     pub exports: crate::exports::Receipts,
+    /// Revisions that checks came with.
+    pub seen: Mutex<Vec<Revision>>,
     ids: AtomicU64,
 }
+
+/// That of the relationships whenever a workspace is read with its run.
+pub const SEEN: Revision = Revision { number: 7, mark: None };
 
 impl World {
     pub fn new() -> Arc<Self> {
@@ -227,43 +234,9 @@ impl World {
     }
 }
 
-fn right(object: &Object, permission: &str) -> String {
-    format!("{}:{}#{permission}", object.kind, object.id)
-}
-
 fn page_of<'a, T: Clone + 'a>(rows: impl Iterator<Item = (&'a Uuid, &'a T)>, page: Page) -> Vec<T> {
     let after = rows.filter(|(id, _)| page.after.is_none_or(|after| **id > after));
     after.take(usize::try_from(page.limit).unwrap()).map(|(_, row)| row.clone()).collect()
-}
-
-#[async_trait]
-impl Permissions for World {
-    async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
-        if *self.is_permission_system_away.lock().unwrap() {
-            return Err(PermissionsError::Unavailable("away".to_owned()));
-        }
-        self.asked.lock().unwrap().push(consistency.clone());
-        let rights = self.rights.lock().unwrap();
-        Ok(checks.iter().map(|c| rights.contains(&right(&c.resource, &c.permission))).collect())
-    }
-
-    async fn lookup(&self, kind: &str, permission: &str, _: &Object, consistency: &Consistency) -> Result<Vec<String>, PermissionsError> {
-        self.asked.lock().unwrap().push(consistency.clone());
-        let found = |right: &String| right.strip_prefix(&format!("{kind}:"))?.strip_suffix(&format!("#{permission}")).map(str::to_owned);
-        Ok(self.rights.lock().unwrap().iter().filter_map(found).collect())
-    }
-
-    async fn write(&self, _: &[Update], _: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {
-        panic!("no use case writes relationships")
-    }
-
-    async fn read(&self, _: &Filter) -> Result<Vec<Relationship>, PermissionsError> {
-        panic!("no use case reads relationships")
-    }
-
-    async fn ready(&self) -> Result<(), PermissionsError> {
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -296,6 +269,11 @@ impl Workspaces for World {
 
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
         Ok(self.workspaces.lock().unwrap().get(&id).cloned())
+    }
+
+    async fn with_run(&self, id: Uuid) -> Result<Option<WithRun>, StoreError> {
+        let run_of = |w: &Workspace| self.runs.lock().unwrap().get(&w.run_id.0).cloned();
+        Ok(Workspaces::get(self, id).await?.map(|workspace| WithRun { run: run_of(&workspace), workspace, seen: Some(SEEN) }))
     }
 
     async fn list_by_member(&self, _: &[Principal], _: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {

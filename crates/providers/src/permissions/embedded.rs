@@ -1,6 +1,6 @@
 //! The embedded permission system: evaluates the schema over tuples that a store keeps, so that Berth needs no service
 //! beside it. It keeps SpiceDB's limits, preconditions and kinds of error; its token is the store's revision, and every
-//! answer is that of one revision.
+//! answer is that of one revision: the present one, or the one at which the row was read that is asked about.
 
 mod evaluate;
 mod remembered;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::permissions::{
     Cause, Check, Consistency, Filter, Object, Permissions, PermissionsError, Precondition, Relationship, RelationshipPage,
-    RelationshipPages, Tuples, Update,
+    RelationshipPages, Revision, Tuples, Update,
 };
 
 use crate::permissions::schema::{BERTH, Schema};
@@ -56,7 +56,7 @@ fn restless() -> PermissionsError {
     PermissionsError::Unavailable(format!("relationships changed during each of {TRIES} readings"))
 }
 
-/// Every answer is of the present, which is as fresh as any token asks.
+/// Every answer is of the present, or of that of the row that is asked about, which is as fresh as its token asks.
 fn token_is_ours(consistency: &Consistency) -> Result<(), PermissionsError> {
     match consistency {
         Consistency::AtLeastAsFresh(token) if token.parse::<i64>().is_err() => {
@@ -66,21 +66,34 @@ fn token_is_ours(consistency: &Consistency) -> Result<(), PermissionsError> {
     }
 }
 
-#[async_trait]
-impl Permissions for Embedded {
-    async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
+impl Embedded {
+    /// `seen`: a revision that was the present one when what is asked about was read.
+    async fn answer(&self, checks: &[Check], consistency: &Consistency, seen: Option<Revision>) -> Result<Vec<bool>, PermissionsError> {
         token_is_ours(consistency)?;
         let goals = checks.iter().map(|check| validate::check(self.schema, check)).collect::<Result<Vec<_>, _>>()?;
         let mut ahead = BTreeSet::new();
         for _ in 0..TRIES {
             let mut reading = self.reading();
-            match reading.check(&goals, ahead).await {
+            match reading.check(&goals, ahead, seen).await {
                 Err(Stopped::Moved) => ahead = reading.asked(),
                 Err(Stopped::Failed(error)) => return Err(error),
                 Ok(answers) => return Ok(answers),
             }
         }
         Err(restless())
+    }
+}
+
+#[async_trait]
+impl Permissions for Embedded {
+    async fn check(&self, checks: &[Check], consistency: &Consistency) -> Result<Vec<bool>, PermissionsError> {
+        self.answer(checks, consistency, None).await
+    }
+
+    async fn check_of_row(&self, checks: &[Check], consistency: &Consistency, seen: Revision) -> Result<Vec<bool>, PermissionsError> {
+        // As fresh as any token of the row's: whoever wrote that had written the relationships.
+        let seen = Some(seen).filter(|_| *consistency != Consistency::FullyConsistent);
+        self.answer(checks, consistency, seen).await
     }
 
     async fn write(&self, updates: &[Update], preconditions: &[Precondition], _: &Cause) -> Result<String, PermissionsError> {

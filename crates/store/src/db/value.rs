@@ -4,6 +4,7 @@
 //! text. A NUL in a text, which PostgreSQL cannot hold, is U+FFFD on both.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use saga::Time;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::types::Json;
-use sqlx::{Arguments as _, Row as _};
+use sqlx::{Arguments as _, ColumnIndex, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -36,8 +37,14 @@ pub trait Bind {
 pub trait Column: Sized {
     /// # Errors
     /// There is no such column, or it holds something else.
-    fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error>;
+    fn get(row: &Row, place: impl Place) -> Result<Self, sqlx::Error>;
 }
+
+/// Where in a row a value stands: its column's name, or how many columns are before it.
+pub trait Place: ColumnIndex<PgRow> + ColumnIndex<SqliteRow> + Display + Copy {}
+
+impl Place for &str {}
+impl Place for usize {}
 
 pub enum Row {
     Postgres(PgRow),
@@ -47,49 +54,126 @@ pub enum Row {
 impl Row {
     /// # Errors
     /// There is no such column, or it holds something else: a fault of ours.
-    pub fn get<T: Column>(&self, name: &str) -> Result<T, Error> {
-        T::get(self, name).map_err(Error::from)
+    pub fn get<T: Column>(&self, place: impl Place) -> Result<T, Error> {
+        T::get(self, place).map_err(Error::from)
+    }
+
+    /// A text as it stands in the row.
+    ///
+    /// # Errors
+    /// As [`Row::get`].
+    fn text(&self, place: impl Place) -> Result<Option<&str>, Error> {
+        let read = match self {
+            Self::Postgres(row) => row.try_get(place),
+            Self::Sqlite(row) => row.try_get(place),
+        };
+        read.map_err(Error::from)
     }
 
     /// A column of one of our closed sets of words.
     ///
     /// # Errors
     /// As [`Row::get`]; and if the word is none of the set.
-    pub fn word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
-        let word: String = self.get(name)?;
-        parse(&word).ok_or_else(|| Error::broken(format!("column {name} holds the unknown word {word:?}")))
+    pub fn word<T>(&self, place: impl Place, parse: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+        self.optional_word(place, parse)?.ok_or_else(|| Error::broken(format!("column {place} is empty")))
     }
 
     /// # Errors
     /// As [`Row::word`].
-    pub fn optional_word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
-        let Some(word) = self.get::<Option<String>>(name)? else { return Ok(None) };
-        parse(&word).map(Some).ok_or_else(|| Error::broken(format!("column {name} holds the unknown word {word:?}")))
+    pub fn optional_word<T>(&self, place: impl Place, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        let Some(word) = self.text(place)? else { return Ok(None) };
+        parse(word).map(Some).ok_or_else(|| Error::broken(format!("column {place} holds the unknown word {word:?}")))
     }
 
     /// A JSON column, as what it was made from.
     ///
     /// # Errors
     /// As [`Row::get`]; and if the JSON has another shape.
-    pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
-        self.optional_json(name)?.ok_or_else(|| Error::broken(format!("column {name} is empty")))
+    pub fn json<T: serde::de::DeserializeOwned>(&self, place: impl Place) -> Result<T, Error> {
+        self.optional_json(place)?.ok_or_else(|| Error::broken(format!("column {place} is empty")))
     }
 
     /// # Errors
     /// As [`Row::json`].
-    pub fn optional_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+    pub fn optional_json<T: serde::de::DeserializeOwned>(&self, place: impl Place) -> Result<Option<T>, Error> {
         let read = match self {
-            Self::Postgres(row) => row.try_get::<Option<Json<T>>, _>(name),
-            Self::Sqlite(row) => row.try_get::<Option<Json<T>>, _>(name),
+            Self::Postgres(row) => row.try_get::<Option<Json<T>>, _>(place),
+            Self::Sqlite(row) => row.try_get::<Option<Json<T>>, _>(place),
         };
-        Ok(read.map_err(|e| Error::broken(format!("column {name}: {e}")))?.map(|Json(value)| value))
+        Ok(read.map_err(|e| Error::broken(format!("column {place}: {e}")))?.map(|Json(value)| value))
     }
 
     /// # Errors
     /// As [`Row::get`]; and if the number is negative or too large.
-    pub fn count<T: TryFrom<i64>>(&self, name: &str) -> Result<T, Error> {
-        let number: i64 = self.get(name)?;
-        T::try_from(number).map_err(|_| Error::broken(format!("column {name} holds {number}, which is out of range")))
+    pub fn count<T: TryFrom<i64>>(&self, place: impl Place) -> Result<T, Error> {
+        let number: i64 = self.get(place)?;
+        T::try_from(number).map_err(|_| Error::broken(format!("column {place} holds {number}, which is out of range")))
+    }
+}
+
+/// A row's values one after the other, for rows that are read often: to find a column by its name costs as much as to read it.
+pub struct Cells<'r> {
+    row: &'r Row,
+    next: usize,
+}
+
+impl Row {
+    pub fn cells(&self) -> Cells<'_> {
+        Cells { row: self, next: 0 }
+    }
+}
+
+impl Cells<'_> {
+    fn place(&mut self) -> usize {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Whether the next value is not there; it remains the next one.
+    ///
+    /// # Errors
+    /// As [`Row::get`].
+    pub fn is_null<T>(&self) -> Result<bool, Error>
+    where
+        Option<T>: Column,
+    {
+        Ok(self.row.get::<Option<T>>(self.next)?.is_none())
+    }
+
+    /// # Errors
+    /// As [`Row::get`].
+    pub fn get<T: Column>(&mut self) -> Result<T, Error> {
+        self.row.get(self.place())
+    }
+
+    /// # Errors
+    /// As [`Row::word`].
+    pub fn word<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+        self.row.word(self.place(), parse)
+    }
+
+    /// # Errors
+    /// As [`Row::word`].
+    pub fn optional_word<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        self.row.optional_word(self.place(), parse)
+    }
+
+    /// # Errors
+    /// As [`Row::json`].
+    pub fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, Error> {
+        self.row.json(self.place())
+    }
+
+    /// # Errors
+    /// As [`Row::json`].
+    pub fn optional_json<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        self.row.optional_json(self.place())
+    }
+
+    /// # Errors
+    /// As [`Row::count`].
+    pub fn count<T: TryFrom<i64>>(&mut self) -> Result<T, Error> {
+        self.row.count(self.place())
     }
 }
 
@@ -109,10 +193,10 @@ macro_rules! bind {
 macro_rules! column {
     ($($type:ty),+) => {$(
         impl Column for $type {
-            fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error> {
+            fn get(row: &Row, place: impl Place) -> Result<Self, sqlx::Error> {
                 match row {
-                    Row::Postgres(row) => row.try_get(name),
-                    Row::Sqlite(row) => row.try_get(name),
+                    Row::Postgres(row) => row.try_get(place),
+                    Row::Sqlite(row) => row.try_get(place),
                 }
             }
         }
@@ -180,17 +264,17 @@ impl Bind for Time {
 }
 
 impl Column for Option<Time> {
-    fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error> {
+    fn get(row: &Row, place: impl Place) -> Result<Self, sqlx::Error> {
         match row {
-            Row::Postgres(row) => Ok(row.try_get::<Option<OffsetDateTime>, _>(name)?.map(time)),
-            Row::Sqlite(row) => Ok(row.try_get::<Option<i64>, _>(name)?.map(Time::from_micros)),
+            Row::Postgres(row) => Ok(row.try_get::<Option<OffsetDateTime>, _>(place)?.map(time)),
+            Row::Sqlite(row) => Ok(row.try_get::<Option<i64>, _>(place)?.map(Time::from_micros)),
         }
     }
 }
 
 impl Column for Time {
-    fn get(row: &Row, name: &str) -> Result<Self, sqlx::Error> {
-        Option::<Self>::get(row, name)?.ok_or_else(|| sqlx::Error::ColumnNotFound(name.to_owned()))
+    fn get(row: &Row, place: impl Place) -> Result<Self, sqlx::Error> {
+        Option::<Self>::get(row, place)?.ok_or_else(|| sqlx::Error::ColumnNotFound(place.to_string()))
     }
 }
 

@@ -11,21 +11,26 @@ use saga::RunId;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::{Columns, Error, Keys, Query, Rank, Row, Statement, Tx};
+use crate::db::{Cells, Columns, Error, Keys, Query, Rank, Row, Statement, Tx};
 use crate::questions::Read;
 use crate::{Store, gates, words};
 
+/// What [`workspace`] reads, in the order in which it does, of rows `w`.
+macro_rules! columns {
+    () => {
+        "w.id, w.account_id, w.name, w.slug, w.status, w.region, w.tenancy_model, w.created_by_kind, w.created_by_id, w.created_at,
+           w.updated_at, w.revision, w.permissions_token,
+           exists (select 1 from membership_changes c
+                   where c.bucket = w.bucket and c.scope_id in (w.id, w.account_id) and c.settled_at is null) as roles_unsettled,
+           w.run_id, w.made_by, w.labels, w.termination_protection, w.freeze_revision, w.freeze_applied, w.status_before, w.deleted_at,
+           w.purge_at, w.purged_at"
+    };
+}
+pub(crate) use columns;
+
 macro_rules! select {
     ($($rest:expr),+) => {
-        concat!(
-            "select w.id, w.account_id, w.name, w.slug, w.status, w.region, w.tenancy_model, w.created_by_kind, w.created_by_id, w.created_at,
-               w.updated_at, w.revision, w.permissions_token, w.run_id, w.made_by, w.labels, w.termination_protection, w.freeze_revision,
-               w.freeze_applied, w.status_before, w.deleted_at, w.purge_at, w.purged_at,
-               exists (select 1 from membership_changes c
-                       where c.bucket = w.bucket and c.scope_id in (w.id, w.account_id) and c.settled_at is null) as roles_unsettled
-             from workspaces w ",
-            $($rest),+
-        )
+        concat!("select ", columns!(), " from workspaces w ", $($rest),+)
     };
 }
 
@@ -161,38 +166,39 @@ async fn filtered<'t>(tx: &'t mut Tx, statement: &'static Statement, filter: &Wo
         .bind(labels))
 }
 
-fn workspace(row: &Row) -> Result<Workspace, Error> {
+/// The workspace in the next of a row's cells, without its freezes.
+pub(crate) fn workspace(cells: &mut Cells<'_>) -> Result<Workspace, Error> {
     Ok(Workspace {
-        id: row.get("id")?,
-        account_id: row.get("account_id")?,
-        name: row.get("name")?,
-        slug: row.get("slug")?,
-        status: row.word("status", WorkspaceStatus::parse)?,
-        region: row.get("region")?,
-        tenancy_model: row.word("tenancy_model", TenancyModel::parse)?,
-        created_by: words::principal(row, "created_by")?,
-        created_at: row.get("created_at")?,
-        updated_at: row.get("updated_at")?,
-        revision: row.get("revision")?,
-        permissions_token: row.get("permissions_token")?,
-        roles_unsettled: row.get("roles_unsettled")?,
-        run_id: RunId(row.get("run_id")?),
-        made_by: RunId(row.get("made_by")?),
-        labels: row.json("labels")?,
-        termination_protection: row.get("termination_protection")?,
+        id: cells.get()?,
+        account_id: cells.get()?,
+        name: cells.get()?,
+        slug: cells.get()?,
+        status: cells.word(WorkspaceStatus::parse)?,
+        region: cells.get()?,
+        tenancy_model: cells.word(TenancyModel::parse)?,
+        created_by: words::next_principal(cells)?,
+        created_at: cells.get()?,
+        updated_at: cells.get()?,
+        revision: cells.get()?,
+        permissions_token: cells.get()?,
+        roles_unsettled: cells.get()?,
+        run_id: RunId(cells.get()?),
+        made_by: RunId(cells.get()?),
+        labels: cells.json()?,
+        termination_protection: cells.get()?,
         freezes: Vec::new(),
-        freeze_revision: row.get("freeze_revision")?,
-        freeze_applied: row.get("freeze_applied")?,
-        status_before: row.optional_word("status_before", WorkspaceStatus::parse)?,
-        deleted_at: row.get("deleted_at")?,
-        purge_at: row.get("purge_at")?,
-        purged_at: row.get("purged_at")?,
+        freeze_revision: cells.get()?,
+        freeze_applied: cells.get()?,
+        status_before: cells.optional_word(WorkspaceStatus::parse)?,
+        deleted_at: cells.get()?,
+        purge_at: cells.get()?,
+        purged_at: cells.get()?,
     })
 }
 
 /// With the freezes in force; asked only about those that ever had one.
 async fn workspaces(tx: &mut Tx, rows: &[Row]) -> Result<Vec<Workspace>, Error> {
-    let mut workspaces = rows.iter().map(workspace).collect::<Result<Vec<_>, _>>()?;
+    let mut workspaces = rows.iter().map(|row| workspace(&mut row.cells())).collect::<Result<Vec<_>, _>>()?;
     let frozen_once: Vec<Uuid> = workspaces.iter().filter(|w| w.freeze_revision > 0).map(|w| w.id).collect();
     if frozen_once.is_empty() {
         return Ok(workspaces);
@@ -272,7 +278,7 @@ impl Store {
         let rows = self.db.ask(&GET_ALL).bind(Columns::default().keys(ids)).fetch_all().await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
-            found.insert(row.get("id")?, workspace(row));
+            found.insert(row.get("id")?, workspace(&mut row.cells()));
         }
         let frozen_once = |read: &Read<Workspace>| read.as_ref().is_ok_and(|workspace| workspace.freeze_revision > 0);
         let frozen_once: Vec<Uuid> = found.iter().filter(|(_, read)| frozen_once(read)).map(|(id, _)| *id).collect();

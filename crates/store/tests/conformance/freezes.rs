@@ -4,18 +4,28 @@ use std::time::Duration;
 
 use domain::change::{Change, Subject};
 use domain::model::{Freeze, FreezeMode, FreezeSource, ProvisioningRun, WorkspaceStatus};
+use domain::permissions::{Object, Relationship, Tuples, Update};
 use domain::ports::{
-    AuditLog, ChangeFreezes, FreezeAnswer, FreezeChange, Freezes, Health, IfMatch, Page, ProvisioningRuns, RunFilter, Shut, Workspaces,
+    AuditLog, ChangeFreezes, FreezeAnswer, FreezeChange, Freezes, Health, IfMatch, Page, ProvisioningRuns, RunFilter, Shut, WithRun,
+    Workspaces,
 };
 use rstest::rstest;
 use saga::journal::{Ending, Turn};
 use saga::ports::{ClaimedRun, State};
 use saga::{DefinitionId, RunId, Runs, Time, Verb};
 use serde_json::json;
+use store::db::Statement;
 use testkit::Backend::{self, Postgres, Sqlite};
 use uuid::Uuid;
 
-use crate::world::{World, claim, draft, ended, kept, new_run, released, user};
+use crate::requests::{ask, new_request};
+use crate::world::{World, claim, draft, ended, kept, new_run, released, step_started, user};
+
+static FORGET: &[Statement] = &[
+    Statement::shared("forget records", "delete from run_journal where run_id = $1"),
+    Statement::shared("forget requests", "delete from run_requests where run_id = $1"),
+    Statement::shared("forget run", "delete from provisioning_runs where id = $1"),
+];
 
 pub const BLOCKED: FreezeMode = FreezeMode::Blocked;
 
@@ -72,6 +82,15 @@ impl World {
         Runs::<Change>::claim(&self.store, &of).await.unwrap().runs.pop()
     }
 
+    /// As retention forgets a run, whatever needs it.
+    async fn lose(&self, run: RunId) {
+        let mut tx = self.test.db.write().await.unwrap();
+        for statement in FORGET {
+            tx.query(statement).bind(run.0).execute().await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
     pub async fn pending(&self, run: RunId) -> Vec<Verb> {
         ProvisioningRuns::get(&self.store, run).await.unwrap().unwrap().pending_verbs
     }
@@ -105,6 +124,41 @@ async fn a_freeze_is_in_force_with_its_run_and_its_entry(#[values(Sqlite, Postgr
     assert_eq!((entry.action.as_str(), entry.run_id), ("workspace.freeze", Some(new.run.id)));
     let told = json!({"source": "billing", "mode": "blocked", "code": "why", "expires_at": expires_at});
     assert_eq!((entry.before.unwrap(), entry.after.unwrap()), (json!({"freezes": []}), json!({"freezes": [told]})));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_workspace_is_read_together_with_its_run_as_each_is_by_itself(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let account = world.account(9).await;
+    let (workspace, run) = world.workspace(account, "a").await;
+    let claimed = world.claim_one(world.worker().await).await;
+    let (other, other_run) = world.workspace(account, "b").await;
+    let are_same = async |what: &str| {
+        for (id, run) in [(workspace, run), (other, other_run)] {
+            let found = world.store.with_run(id).await.unwrap().unwrap();
+            assert_eq!((found.workspace.run_id, &found.workspace), (run, &world.row(id).await), "{what}");
+            assert_eq!(found.run, world.store.glance(run).await.unwrap(), "{what}");
+            assert_eq!(found.seen, Some(world.store.revision().await.unwrap()), "{what}");
+        }
+    };
+    world.committed(kept(&claimed, vec![step_started(1, "a", 1)])).await;
+    ask(&world, &new_request(account, run, Verb::Cancel)).await;
+    are_same("at work").await;
+    world.committed(ended(&claimed, Subject::Workspace(workspace), Ending::Succeeded)).await;
+    are_same("ended").await;
+    world.change(workspace, freeze(FreezeSource::Billing)).await;
+    assert_eq!(world.store.with_run(workspace).await.unwrap().unwrap().workspace.freezes.len(), 1);
+    are_same("frozen").await;
+    world.change(workspace, unfreeze(&[FreezeSource::Billing])).await;
+    are_same("open again").await;
+    world.lose(run).await;
+    let write = [Update::Touch(Relationship::new(Object::workspace(workspace), "owner", user().into()))];
+    world.store.write(&write, &[]).await.unwrap();
+    let seen = Some(world.store.revision().await.unwrap());
+    let left = WithRun { workspace: world.row(workspace).await, run: None, seen };
+    assert_eq!(world.store.with_run(workspace).await.unwrap(), Some(left));
+    assert!(world.store.with_run(Uuid::now_v7()).await.unwrap().is_none());
 }
 
 #[rstest]

@@ -9,7 +9,8 @@ use domain::audit::Draft;
 use domain::model::{Account, BackendWorkspace, Environment, Membership, Scope, Workspace};
 use domain::ports::{
     Accounts, ChangeFreezes, CreateWorkspace, DeleteAnswer, DeleteWorkspace, Deletions, Expired, FreezeAnswer, Freezes, NewAccount, NewRun,
-    NewWorkspace, Page, RestoreAnswer, RestoreWorkspace, Room, Slug, StartPurge, ToPurge, Unapplied, WorkspaceFilter, Workspaces, Written,
+    NewWorkspace, Page, RestoreAnswer, RestoreWorkspace, Room, Slug, StartPurge, ToPurge, Unapplied, WithRun, WorkspaceFilter, Workspaces,
+    Written,
 };
 use saga::{Definition, StoreError};
 use store::Store;
@@ -70,6 +71,10 @@ impl Workspaces for Redirect {
 
     async fn get(&self, id: Uuid) -> Result<Option<Workspace>, StoreError> {
         Workspaces::get(&self.store, id).await
+    }
+
+    async fn with_run(&self, id: Uuid) -> Result<Option<WithRun>, StoreError> {
+        self.store.with_run(id).await
     }
 
     async fn list_by_member(&self, members: &[Principal], filter: &WorkspaceFilter, page: Page) -> Result<Vec<Workspace>, StoreError> {

@@ -3,23 +3,24 @@
 //! Both go in rounds, and a round asks the store once for all that it needs, whatever the number of checks: a workspace is
 //! three rounds from the platform. Of a relation that grants, only the subject in question is asked for, however many there are.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::permissions::{Object, PermissionsError, Relationship, Revision, Tuples, Wanted};
 
-use super::remembered::Remembered;
+use super::remembered::{Key, Recalled, Remembered, Subjects};
 use crate::permissions::schema::{Expression, Item, Schema, Type};
 
 /// How much one query asks for: what both databases can bind.
 const CHUNK: usize = 500;
 
 /// One check, its names those of the schema.
-pub(super) struct Goal {
-    pub resource: Object,
+pub(super) struct Goal<'a> {
+    pub resource: &'a Object,
     /// A permission or a relation.
     pub name: &'static str,
-    pub subject: Object,
+    pub subject: &'a Object,
 }
 
 /// Why a reading ends without an answer.
@@ -41,11 +42,13 @@ pub(super) struct Reading<'a> {
     schema: Schema,
     opened: &'a Opened,
     remembered: &'a Remembered,
-    /// Of all that is in `subjects`.
+    /// Of all that is in `read` and `recalled`.
     revision: Option<Revision>,
-    /// Whether the store has named that revision since the reading began.
+    /// Whether that is new enough: the store has named it since the reading began, or with the row that is asked about.
     is_present: bool,
-    subjects: HashMap<Wanted, Arc<[Object]>>,
+    read: Subjects,
+    /// What was relied on that had been read before.
+    recalled: Vec<Arc<Wanted>>,
     /// What the last round asked the store for.
     missing: Vec<Wanted>,
 }
@@ -54,8 +57,30 @@ pub(super) struct Reading<'a> {
 struct Walk<'a> {
     subject: &'a Object,
     answer: bool,
-    frontier: Vec<(Object, &'static str)>,
+    frontier: Vec<Place<'a>>,
     seen: HashSet<(Object, &'static str)>,
+}
+
+/// An object, and what a permission on it rests on.
+type Place<'a> = (Cow<'a, Object>, &'a Branches);
+
+/// All that is known so far.
+struct Known<'k> {
+    read: &'k Subjects,
+    remembered: Option<Recalled<'k>>,
+    recalled: &'k mut Vec<Arc<Wanted>>,
+}
+
+impl Known<'_> {
+    /// `None`: it has to be asked for.
+    fn of(&mut self, key: Key<'_>) -> Option<Arc<[Object]>> {
+        if let Some(subjects) = self.read.get(&key) {
+            return Some(subjects.clone());
+        }
+        let (wanted, subjects) = self.remembered.as_ref()?.get(&key)?;
+        self.recalled.push(wanted.clone());
+        Some(subjects.clone())
+    }
 }
 
 /// What each relation and permission of each type comes to, opened up to its relations.
@@ -111,116 +136,122 @@ impl Branches {
     }
 
     /// What has to be known of `object` to go on with a check of `subject`.
-    fn wanted<'a>(&'a self, object: &'a Object, subject: &'a Object) -> impl Iterator<Item = Wanted> + 'a {
-        let direct = self.direct.iter().map(move |relation| (*relation, Some(subject)));
-        let arrows = self.arrows.iter().map(|(relation, _)| (*relation, None));
-        direct.chain(arrows).map(move |(relation, subject)| wanted(object, relation, subject))
+    fn wanted<'a>(&'a self, object: &'a Object, subject: &'a Object) -> impl Iterator<Item = Key<'a>> {
+        self.held(object, subject).chain(self.led(object).map(|(key, _)| key))
     }
-}
 
-fn wanted(resource: &Object, relation: &'static str, subject: Option<&Object>) -> Wanted {
-    Wanted { resource: resource.clone(), relation, subject: subject.cloned() }
+    /// Each of these grants, if the subject is in it.
+    fn held<'a>(&'a self, object: &'a Object, subject: &'a Object) -> impl Iterator<Item = Key<'a>> {
+        self.direct.iter().map(move |relation| Key { resource: object, relation, subject: Some(subject) })
+    }
+
+    /// Each leads on, to the permission named.
+    fn led<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = (Key<'a>, &'static str)> {
+        self.arrows.iter().map(move |(relation, permission)| (Key { resource: object, relation, subject: None }, *permission))
+    }
 }
 
 impl<'a> Reading<'a> {
     pub fn new(tuples: &'a dyn Tuples, schema: Schema, opened: &'a Opened, remembered: &'a Remembered) -> Self {
-        Self { tuples, schema, opened, remembered, revision: None, is_present: false, subjects: HashMap::new(), missing: Vec::new() }
+        Self {
+            tuples,
+            schema,
+            opened,
+            remembered,
+            revision: None,
+            is_present: false,
+            read: Subjects::default(),
+            recalled: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     /// `ahead` is what an earlier reading has asked for, and is asked for at once: so it is all of one revision, however many writes come
     /// between one round and the next.
-    pub async fn check(&mut self, goals: &[Goal], mut ahead: BTreeSet<Wanted>) -> Result<Vec<bool>, Stopped> {
+    /// `seen` is as good as the present revision.
+    pub async fn check(&mut self, goals: &[Goal<'a>], ahead: BTreeSet<Wanted>, seen: Option<Revision>) -> Result<Vec<bool>, Stopped> {
         if ahead.is_empty() {
             self.revision = self.remembered.revision();
+            self.is_present = seen.is_some() && seen == self.revision;
         }
-        ahead.extend(self.look_ahead(goals));
         self.fetch(ahead).await?;
-        let mut walks: Vec<_> = goals
-            .iter()
-            .map(|g| Walk { subject: &g.subject, answer: false, frontier: vec![(g.resource.clone(), g.name)], seen: HashSet::new() })
-            .collect();
-        while walks.iter().any(|w| !w.frontier.is_empty()) {
-            let mut needed = BTreeSet::new();
-            for walk in &walks {
-                for (object, name) in &walk.frontier {
-                    needed.extend(self.opened.branches(object, name).into_iter().flat_map(|b| b.wanted(object, walk.subject)));
-                }
+        let walk = |goal: &Goal<'a>| {
+            let start = self.opened.branches(goal.resource, goal.name).map(|branches| (Cow::Borrowed(goal.resource), branches));
+            Walk { subject: goal.subject, answer: false, frontier: start.into_iter().collect(), seen: HashSet::new() }
+        };
+        let mut walks: Vec<_> = goals.iter().map(walk).collect();
+        loop {
+            let mut needed = self.advance(&mut walks);
+            if needed.is_empty() {
+                break;
+            }
+            if self.read.is_empty() {
+                needed.extend(self.look_ahead(goals));
             }
             self.fetch(needed).await?;
-            for walk in &mut walks {
-                self.step(walk);
-            }
         }
-        if !self.is_present && !self.subjects.is_empty() {
+        if !self.is_present && self.has_tuples() {
             let revision = self.tuples.revision().await?;
             self.see(revision)?;
         }
-        Ok(walks.into_iter().map(|w| w.answer).collect())
+        Ok(walks.into_iter().map(|walk| walk.answer).collect())
     }
 
     /// Where things of several kinds are asked about, one leads to another, as an environment to its workspace. So all that a
     /// right on any of them can rest on is read at once.
-    fn look_ahead(&self, goals: &[Goal]) -> BTreeSet<Wanted> {
+    fn look_ahead(&self, goals: &[Goal<'_>]) -> BTreeSet<Wanted> {
         let kinds: BTreeSet<&str> = goals.iter().map(|goal| goal.resource.kind.as_str()).collect();
         if kinds.len() < 2 {
             return BTreeSet::new();
         }
-        let of = |goal: &Goal| {
+        let of = |goal: &Goal<'_>| {
             let kind = self.schema.find(&goal.resource.kind)?;
-            let branches = kind.permissions.iter().filter_map(|permission| self.opened.branches(&goal.resource, permission.name));
-            Some(branches.flat_map(|branches| branches.wanted(&goal.resource, &goal.subject)).collect::<Vec<_>>())
+            let branches = kind.permissions.iter().filter_map(|permission| self.opened.branches(goal.resource, permission.name));
+            Some(branches.flat_map(|branches| branches.wanted(goal.resource, goal.subject)).map(Key::to_wanted).collect::<Vec<_>>())
         };
         goals.iter().filter_map(of).flatten().collect()
     }
 
-    /// Takes a walk one round on; one that has its answer has nothing left to look at.
-    fn step(&self, walk: &mut Walk<'_>) {
-        for (object, name) in std::mem::take(&mut walk.frontier) {
-            let Some(Branches { direct, arrows }) = self.opened.branches(&object, name) else { continue };
-            if direct.iter().any(|relation| !self.of(&wanted(&object, relation, Some(walk.subject))).is_empty()) {
-                walk.answer = true;
-                walk.frontier.clear();
-                return;
-            }
-            for (relation, permission) in arrows {
-                for next in self.of(&wanted(&object, relation, None)) {
-                    if walk.seen.insert((next.clone(), permission)) {
-                        walk.frontier.push((next.clone(), permission));
-                    }
-                }
-            }
+    /// Takes each walk as far as what is known leads; returns what has to be asked for to take it on.
+    fn advance(&mut self, walks: &mut [Walk<'a>]) -> BTreeSet<Wanted> {
+        let remembered = self.revision.and_then(|revision| self.remembered.at(revision));
+        let mut known = Known { read: &self.read, remembered, recalled: &mut self.recalled };
+        let mut needed = BTreeSet::new();
+        for walk in walks {
+            needed.extend(walk.advance(self.opened, &mut known));
         }
-    }
-
-    fn of(&self, wanted: &Wanted) -> &[Object] {
-        self.subjects.get(wanted).map_or(&[], |subjects| subjects)
+        needed
     }
 
     /// All that it has asked for so far.
     pub fn asked(self) -> BTreeSet<Wanted> {
-        self.subjects.into_keys().chain(self.missing).collect()
+        let known = self.read.into_keys().chain(self.recalled).map(Arc::unwrap_or_clone);
+        known.chain(self.missing).collect()
+    }
+
+    /// Whether anything has been read or recalled, which is of `revision`.
+    fn has_tuples(&self) -> bool {
+        !self.read.is_empty() || !self.recalled.is_empty()
     }
 
     async fn fetch(&mut self, needed: BTreeSet<Wanted>) -> Result<(), Stopped> {
-        let mut missing: Vec<_> = needed.into_iter().filter(|wanted| !self.subjects.contains_key(wanted)).collect();
-        if let Some(revision) = self.revision {
-            missing = self.remembered.recall(revision, missing, &mut self.subjects);
-        }
-        self.missing.clone_from(&missing);
+        self.missing = needed.into_iter().filter(|wanted| !self.read.contains_key(wanted)).collect();
+        let missing = self.missing.clone();
         for chunk in missing.chunks(CHUNK) {
             let (revision, found) = self.tuples.subjects(chunk).await?;
-            let found: Vec<_> = chunk.iter().zip(found.into_iter().map(Arc::from)).collect();
-            self.remembered.learn(revision, found.iter().map(|(wanted, subjects)| (*wanted, subjects)));
+            let found: Vec<(Arc<Wanted>, Arc<[Object]>)> =
+                chunk.iter().cloned().map(Arc::new).zip(found.into_iter().map(Arc::from)).collect();
+            self.remembered.learn(revision, &found);
             self.see(revision)?;
-            self.subjects.extend(found.into_iter().map(|(wanted, subjects)| (wanted.clone(), subjects)));
+            self.read.extend(found);
         }
         Ok(())
     }
 
     /// The store has just named its revision.
     fn see(&mut self, revision: Revision) -> Result<(), Stopped> {
-        if self.revision.is_some_and(|known| known != revision) && !self.subjects.is_empty() {
-            self.remembered.learn(revision, std::iter::empty());
+        if self.revision.is_some_and(|known| known != revision) && self.has_tuples() {
+            self.remembered.learn(revision, &[]);
             return Err(Stopped::Moved);
         }
         self.revision = Some(revision);
@@ -282,6 +313,47 @@ impl<'a> Reading<'a> {
             found.extend(some);
         }
         Ok(found)
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// Goes on as far as what is known leads; returns what has to be asked for. One that has its answer has nothing left to look at.
+    fn advance(&mut self, opened: &'a Opened, known: &mut Known<'_>) -> Vec<Wanted> {
+        let (mut needed, mut waiting) = (Vec::new(), Vec::new());
+        while let Some((object, branches)) = self.frontier.pop() {
+            let asked = needed.len();
+            for key in branches.held(&object, self.subject) {
+                match known.of(key) {
+                    Some(subjects) if subjects.is_empty() => {}
+                    Some(_) => {
+                        self.answer = true;
+                        self.frontier.clear();
+                        return Vec::new();
+                    }
+                    None => needed.push(key.to_wanted()),
+                }
+            }
+            let mut led = Vec::new();
+            for (key, permission) in branches.led(&object) {
+                match known.of(key) {
+                    Some(subjects) => led.push((subjects, permission)),
+                    None => needed.push(key.to_wanted()),
+                }
+            }
+            if needed.len() > asked {
+                waiting.push((object, branches));
+                continue;
+            }
+            for (subjects, permission) in led {
+                for next in subjects.iter() {
+                    if self.seen.insert((next.clone(), permission)) {
+                        self.frontier.extend(opened.branches(next, permission).map(|branches| (Cow::Owned(next.clone()), branches)));
+                    }
+                }
+            }
+        }
+        self.frontier = waiting;
+        needed
     }
 }
 

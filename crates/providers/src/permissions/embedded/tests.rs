@@ -1,5 +1,7 @@
 //! The evaluator over tuples in memory: who may do what, what a write is refused for, and answers of one revision.
 
+mod of_row;
+
 use std::collections::BTreeSet;
 
 use domain::permissions::Update::{Create, Delete, Touch};

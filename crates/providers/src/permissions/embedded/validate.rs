@@ -42,11 +42,11 @@ pub(super) fn name(schema: Schema, of: &str, name: &str) -> Result<(&'static str
     }
 }
 
-pub(super) fn check(schema: Schema, check: &Check) -> Result<Goal, PermissionsError> {
+pub(super) fn check(schema: Schema, check: &Check) -> Result<Goal<'_>, PermissionsError> {
     object(schema, &check.resource)?;
     object(schema, &check.subject)?;
     let (_, permission) = name(schema, &check.resource.kind, &check.permission)?;
-    Ok(Goal { resource: check.resource.clone(), name: permission, subject: check.subject.clone() })
+    Ok(Goal { resource: &check.resource, name: permission, subject: &check.subject })
 }
 
 pub(super) fn filter(schema: Schema, filter: &Filter) -> Result<(), PermissionsError> {
