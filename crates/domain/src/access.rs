@@ -316,7 +316,12 @@ pub(crate) async fn ask(berth: &Berth, caller: &Caller, consistency: &Consistenc
 /// `Forbidden` on the platform, or an outage.
 pub(crate) async fn require_operator(berth: &Berth, caller: &Caller) -> Result<(), Error> {
     let operate = Right::on_platform("administer");
-    if ask(berth, caller, &Consistency::FullyConsistent, &[&operate]).await?[0] { Ok(()) } else { Err(operate.forbidden()) }
+    if ask(berth, caller, &Consistency::FullyConsistent, &[&operate]).await?[0] { Ok(()) } else { Err(no_operator()) }
+}
+
+/// What is said to who is no operator.
+pub(crate) fn no_operator() -> Error {
+    Right::on_platform("administer").forbidden()
 }
 
 /// As [`ask`], one answer per right and principal of the caller's.

@@ -3,7 +3,7 @@
 use saga::StoreError;
 use uuid::Uuid;
 
-use crate::access::require_operator;
+use crate::access::{no_operator, require_operator};
 use crate::audit::Draft;
 use crate::berth::{Replay, Reply};
 use crate::ids::PLATFORM;
@@ -60,35 +60,53 @@ async fn change(
     if known.is_none() {
         return Err(Error::NotFound { what: WHAT });
     }
-    // Whoever shuts out somebody else is an operator who stays.
-    if revoke && caller.principal.id == user && !others_remain(berth, user).await? {
-        return Err(Error::LastOperator);
-    }
+    let is_own = caller.principal.id == user;
+    let keepers = match caller.principal.kind {
+        _ if !revoke => Vec::new(),
+        _ if is_own => match others(berth, user).await? {
+            Others::Users(users) if users.is_empty() => return Err(Error::LastOperator),
+            Others::Users(users) => users,
+            Others::ServiceAccount => Vec::new(),
+        },
+        // Whoever shuts out somebody else is an operator who stays, unless they are shut out themselves in the same instant.
+        PrincipalKind::User => vec![caller.principal.id],
+        PrincipalKind::ServiceAccount => Vec::new(),
+    };
     let audit = Draft::of(caller, &*berth.ids, PLATFORM, None, if revoke { "user.revoke" } else { "user.restore" })
         .target(WHAT, user)
         .outcome("succeeded")
         .reason(&*berth.ids, comment.as_deref());
-    let new = ChangeAdmission { user, revoke, audit, idempotency: replay.map(|replay| replay.keyed(caller, PLATFORM)) };
-    berth.identities.change_admission(new).await?.fresh()
+    let new = ChangeAdmission { user, revoke, keepers, audit, idempotency: replay.map(|replay| replay.keyed(caller, PLATFORM)) };
+    match berth.identities.change_admission(new).await?.fresh()? {
+        Reply::Replayed(answer) => Ok(Reply::Replayed(answer)),
+        Reply::Fresh(Some(admission)) => Ok(Reply::Fresh(admission)),
+        Reply::Fresh(None) if is_own => Err(Error::LastOperator),
+        // Shut out since the request was let in.
+        Reply::Fresh(None) => Err(no_operator()),
+    }
 }
 
-/// Whether somebody who is let in could still let `user` in again.
-async fn others_remain(berth: &Berth, user: Uuid) -> Result<bool, Error> {
+/// Who is let in and could let a user in again.
+enum Others {
+    /// Maybe nobody.
+    Users(Vec<Uuid>),
+    ServiceAccount,
+}
+
+async fn others(berth: &Berth, user: Uuid) -> Result<Others, Error> {
+    let mut users = Vec::new();
     let platform = Object::platform();
     let operators =
         Filter { resource_kind: platform.kind, resource_id: Some(platform.id), relation: Some("operator".to_owned()), subject: None };
     for Relationship { subject, .. } in berth.permissions.read(&operators).await? {
         let Ok(id) = Uuid::try_parse(&subject.id) else { continue };
-        let is_let_in = match PrincipalKind::parse(&subject.kind) {
-            Some(PrincipalKind::User) => id != user && berth.identities.admission(id).await?.revoked_at.is_none(),
-            Some(PrincipalKind::ServiceAccount) => !berth.service_accounts.is_disabled(id).await?,
-            None => false,
-        };
-        if is_let_in {
-            return Ok(true);
+        match PrincipalKind::parse(&subject.kind) {
+            Some(PrincipalKind::User) if id != user && berth.identities.admission(id).await?.revoked_at.is_none() => users.push(id),
+            Some(PrincipalKind::ServiceAccount) if !berth.service_accounts.is_disabled(id).await? => return Ok(Others::ServiceAccount),
+            _ => {}
         }
     }
-    Ok(false)
+    Ok(Others::Users(users))
 }
 
 /// A user with an identity that an outside issuer vouches for.

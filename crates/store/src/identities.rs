@@ -1,6 +1,6 @@
 //! Who is let in, and whom other issuers vouch for. Both stand in the platform's bucket, with their audit entries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use domain::PrincipalKind;
@@ -81,7 +81,7 @@ impl Store {
         Ok(Written::Done(new.user))
     }
 
-    async fn change_user_admission(&self, new: &ChangeAdmission) -> Result<Written<Admission>, Error> {
+    async fn change_user_admission(&self, new: &ChangeAdmission) -> Result<Written<Option<Admission>>, Error> {
         let mut tx = self.db.write().await?;
         // How it will be answered is not known yet; nobody reads it before the commit.
         let unanswered = Answer { status: 0, location: None, body: Value::Null };
@@ -89,9 +89,23 @@ impl Store {
         if let Some(earlier) = idempotency::enter(&mut tx, keyed.as_ref()).await? {
             return Ok(earlier);
         }
-        // Two orders about one user come one after the other.
+        // Two orders come one after the other.
         let mut head = heads::lock_known(&mut tx, PLATFORM).await?;
         let now = tx.now().await?;
+        if !new.keepers.is_empty() {
+            let keepers = Columns::default().ids(new.keepers.iter().copied());
+            let mut shut_out = HashSet::new();
+            for row in tx.query(&ADMISSIONS).bind(bucket(PLATFORM)).bind(keepers).fetch_all().await? {
+                let user: Uuid = row.get("user_id")?;
+                if admission(user, Some(&row))?.revoked_at.is_some() {
+                    shut_out.insert(user);
+                }
+            }
+            if new.keepers.iter().all(|keeper| shut_out.contains(keeper)) {
+                tx.rollback().await?;
+                return Ok(Written::Done(None));
+            }
+        }
         let row = tx.query(&ADMISSION).bind(bucket(PLATFORM)).bind(new.user).fetch_optional().await?;
         let before = admission(new.user, row.as_ref())?;
         let mut after = before;
@@ -109,7 +123,7 @@ impl Store {
             idempotency::answer(&mut tx, &keyed.key, &(keyed.answer)(&after)).await?;
         }
         tx.commit().await?;
-        Ok(Written::Done(after))
+        Ok(Written::Done(Some(after)))
     }
 }
 
@@ -127,7 +141,7 @@ impl Identities for Store {
         Ok(self.db.attempt(|| self.link_identity(&new)).await?)
     }
 
-    async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Admission>, StoreError> {
+    async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Option<Admission>>, StoreError> {
         Ok(self.db.attempt(|| self.change_user_admission(&new)).await?)
     }
 }

@@ -51,6 +51,8 @@ pub struct ChangeAdmission {
     pub user: Uuid,
     /// Whether the user is to be revoked; otherwise to be restored.
     pub revoke: bool,
+    /// Users of whom one at least has to be let in still when this is committed; where none is named, nobody has to be.
+    pub keepers: Vec<Uuid>,
     pub audit: Draft,
     pub idempotency: Option<Keyed<Admission>>,
 }
@@ -63,8 +65,9 @@ pub trait Identities: Send + Sync + 'static {
     async fn known(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, StoreError>;
     /// With its audit entry, unless the identity is somebody's already; whose it is now.
     async fn link(&self, new: LinkIdentity) -> Result<Written<Uuid>, StoreError>;
-    /// With its audit entry, unless it is so already; how it is now. A revocation ends the user's long-lived tokens as well. The commit is the moment from which on it holds in every process.
-    async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Admission>, StoreError>;
+    /// With its audit entry, unless it is so already; how it is now, or `None`, and nothing is changed, where no keeper is let in. A
+    /// revocation ends the user's long-lived tokens as well. The commit is the moment from which on it holds in every process.
+    async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Option<Admission>>, StoreError>;
 }
 
 /// Why nobody can tell which key it is.

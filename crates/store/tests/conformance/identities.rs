@@ -39,9 +39,18 @@ fn key(key: &str) -> IdempotencyKey {
     }
 }
 
-async fn change(world: &World, user: Uuid, revoke: bool, keyed: Option<Keyed<Admission>>) -> Written<Admission> {
+fn order(user: Uuid, revoke: bool) -> ChangeAdmission {
     let audit = draft(if revoke { "user.revoke" } else { "user.restore" });
-    world.store.change_admission(ChangeAdmission { user, revoke, audit, idempotency: keyed }).await.unwrap()
+    ChangeAdmission { user, revoke, keepers: Vec::new(), audit, idempotency: None }
+}
+
+async fn change(world: &World, user: Uuid, revoke: bool, keyed: Option<Keyed<Admission>>) -> Written<Admission> {
+    match world.store.change_admission(ChangeAdmission { idempotency: keyed, ..order(user, revoke) }).await.unwrap() {
+        Written::Done(admission) => Written::Done(admission.unwrap()),
+        Written::Replayed(answer) => Written::Replayed(answer),
+        Written::KeyReused => Written::KeyReused,
+        Written::KeyBusy => Written::KeyBusy,
+    }
 }
 
 async fn link(world: &World, subject: &str, user: Uuid) -> Written<Uuid> {
@@ -70,6 +79,37 @@ async fn a_user_is_let_in_unless_revoked_and_only_what_changes_something_is_reco
     assert_eq!(world.store.admission(ADA).await.unwrap(), restored);
     assert_eq!(world.store.admission(EVE).await.unwrap(), Admission::of(EVE), "others are let in");
     assert_eq!(actions(&world).await, ["user.revoke", "user.restore"]);
+}
+
+/// Two operators who shut each other out in the same instant would leave none.
+#[rstest]
+#[tokio::test]
+async fn nobody_is_shut_out_by_who_is_shut_out_already(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    let kept_by = |keepers: &[Uuid]| ChangeAdmission { keepers: keepers.to_vec(), ..order(EVE, true) };
+    change(&world, ADA, true, None).await;
+    assert_eq!(world.store.change_admission(kept_by(&[ADA])).await.unwrap(), Written::Done(None));
+    assert_eq!(world.store.admission(EVE).await.unwrap(), Admission::of(EVE));
+    assert_eq!(actions(&world).await, ["user.revoke"]);
+    let one_is_left = world.store.change_admission(kept_by(&[ADA, Uuid::now_v7()])).await.unwrap();
+    assert!(matches!(one_is_left, Written::Done(Some(Admission { revoked_at: Some(_), .. }))), "{one_is_left:?}");
+}
+
+/// Each relies on the other; whoever comes second is told so.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_shut_each_other_out_at_once_one_stays(#[values(Sqlite, Postgres)] backend: Backend) {
+    let world = World::new(backend).await;
+    for round in 0..20 {
+        let [a, b] = [Uuid::now_v7(), Uuid::now_v7()];
+        let shut_out = |user: Uuid, by: Uuid| {
+            let (store, order) = (world.store.clone(), ChangeAdmission { keepers: vec![by], ..order(user, true) });
+            tokio::spawn(async move { store.change_admission(order).await.unwrap() })
+        };
+        let told = [shut_out(a, b), shut_out(b, a)].map(async |task| matches!(task.await.unwrap(), Written::Done(Some(_))));
+        let told = futures::future::join_all(told).await;
+        assert_eq!(told.iter().filter(|done| **done).count(), 1, "round {round}");
+    }
 }
 
 #[rstest]
