@@ -161,9 +161,14 @@ async fn versions_follow_each_other_and_go_back_while_runs_are_in_flight() {
     #[expect(clippy::disallowed_methods, reason = "`make upgrade` tells the test, as it does not tell Berth")]
     let old = std::env::var_os("BERTH_UPGRADE_FROM").expect("the old binary: `make upgrade` builds it and names it in BERTH_UPGRADE_FROM");
     let mut installation = Installation::empty().await;
-    for (name, value) in
-        [("BERTH_WORKER__POLL", "200ms"), ("BERTH_DEV__BACKEND_FAIL_RATE", "0.1"), ("BERTH_DEV__BACKEND_LOSE_REPLY_RATE", "0.1")]
-    {
+    let settings = [
+        ("BERTH_WORKER__POLL", "200ms"),
+        ("BERTH_DEV__BACKEND_FAIL_RATE", "0.1"),
+        ("BERTH_DEV__BACKEND_LOSE_REPLY_RATE", "0.1"),
+        // The customers ask for as many as there is time for.
+        ("BERTH_ACCOUNTS__WORKSPACES_MAX", "1000000"),
+    ];
+    for (name, value) in settings {
         installation.set(name, value);
     }
     let (new, fleet) = (installation.binary.clone(), Fleet::default());
