@@ -17,9 +17,8 @@ use super::value::{REPLACEMENT, timestamp};
 use super::{Arguments, Bind};
 use crate::words;
 
-/// How many rows a statement of [`crate::sixty_four`] takes, and one of [`crate::eight`].
+/// How many rows the longest statement of [`crate::eights`] takes.
 const PIECE: usize = 64;
-const SHORT: usize = 8;
 
 /// Columns of equal length, in the order of their parameters.
 #[derive(Default)]
@@ -103,7 +102,7 @@ impl Columns {
         self.0.first().map_or(0, Cells::len)
     }
 
-    /// The rows in pieces for statements that have a parameter for each cell ([`crate::sixty_four`]).
+    /// The rows in pieces for statements that have a parameter for each cell ([`crate::eights`]).
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let rows = self.rows();
         (0..rows).step_by(PIECE).map(move |from| Piece { columns: self, rows: from..(from + PIECE).min(rows) })
@@ -118,10 +117,10 @@ pub struct Piece<'c> {
 }
 
 impl Piece<'_> {
-    /// They fit the shorter of the two lengths that statements come in.
+    /// Of how many times eight rows the statement is that takes them; 1 to 8.
     #[must_use]
-    pub fn is_short(&self) -> bool {
-        self.rows.len() <= SHORT
+    pub fn eights(&self) -> usize {
+        self.rows.len().div_ceil(8)
     }
 }
 

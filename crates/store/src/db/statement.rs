@@ -44,18 +44,31 @@ macro_rules! statements {
     };
 }
 
-/// The text of eight rows of parameters, or of anything else with commas between.
+/// The text of eight times as many rows of parameters as the number says, 1 to 8, with commas between.
 #[macro_export]
-macro_rules! eight {
-    ($row:expr) => {
+macro_rules! eights {
+    (1, $row:expr) => {
         concat!($row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row)
     };
-}
-
-/// The same, 64 times.
-#[macro_export]
-macro_rules! sixty_four {
-    ($row:expr) => {
-        $crate::eight!($crate::eight!($row))
+    (2, $row:expr) => {
+        concat!($crate::eights!(1, $row), ", ", $crate::eights!(1, $row))
+    };
+    (3, $row:expr) => {
+        concat!($crate::eights!(2, $row), ", ", $crate::eights!(1, $row))
+    };
+    (4, $row:expr) => {
+        concat!($crate::eights!(2, $row), ", ", $crate::eights!(2, $row))
+    };
+    (5, $row:expr) => {
+        concat!($crate::eights!(4, $row), ", ", $crate::eights!(1, $row))
+    };
+    (6, $row:expr) => {
+        concat!($crate::eights!(4, $row), ", ", $crate::eights!(2, $row))
+    };
+    (7, $row:expr) => {
+        concat!($crate::eights!(4, $row), ", ", $crate::eights!(3, $row))
+    };
+    (8, $row:expr) => {
+        concat!($crate::eights!(4, $row), ", ", $crate::eights!(4, $row))
     };
 }

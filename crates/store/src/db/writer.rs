@@ -6,9 +6,9 @@
 //! A lone transaction waits for nobody, and there is no timer.
 //!
 //! One that shares sees what those before it have written and the disk has not. So it is told that it has ended, whether by commit or by
-//! roll-back, when they are committed; and so is one whose statement fails, before it is told of that. (Group commit as in
-//! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984: what is locked is let go before the log is on
-//! disk, and who read it becomes durable no sooner.)
+//! roll-back, when they are committed; and so is one whose statement fails, before it is told of that. (Group
+//! commit of pre-committed transactions, as in "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984: what is locked is
+//! let go before the log is on disk, and who read it becomes durable no sooner.)
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -94,12 +94,12 @@ impl Writer {
         let turn = self.turn(shares).await?;
         let begin = if turn.shared.is_empty() { BEGIN } else { SET };
         let mut taken = Taken { turn: Some(turn), writer: self.clone(), shares, is_lost: false };
-        let begun = match &mut taken.turn {
+        let opened = match &mut taken.turn {
             Some(turn) => turn.order(begin).await,
             None => Ok(()),
         };
-        taken.is_lost = begun.is_err();
-        begun.map(|()| taken)
+        taken.is_lost = opened.is_err();
+        opened.map(|()| taken)
     }
 
     /// Waits for a turn; there is a connection then, and an open transaction only if it is to be shared.

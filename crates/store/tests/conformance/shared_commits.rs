@@ -169,7 +169,7 @@ async fn a_refusal_is_told_when_what_it_comes_of_is_durable() {
     first.await.unwrap();
 }
 
-/// SQLite may have rolled back everything: https://www.sqlite.org/lang_transaction.html.
+/// SQLite may have rolled back everything: <https://www.sqlite.org/lang_transaction.html>.
 #[tokio::test]
 async fn a_full_disk_is_told_to_who_met_it_and_the_others_may_try_again() {
     let test = new().await;
