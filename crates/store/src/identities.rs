@@ -1,6 +1,6 @@
 //! Who is let in, and whom other issuers vouch for. Both stand in the platform's bucket, with their audit entries.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use domain::PrincipalKind;
@@ -38,6 +38,11 @@ fn admission(user: Uuid, row: Option<&Row>) -> Result<Admission, Error> {
     Ok(Admission { user, revoked_at: row.get("revoked_at")?, tokens_not_before: row.get("tokens_not_before")? })
 }
 
+/// By user; whoever was never revoked has no row.
+fn admissions(rows: &[Row]) -> Result<HashMap<Uuid, Read<Admission>>, Error> {
+    rows.iter().map(|row| row.get("user_id").map(|user| (user, admission(user, Some(row))))).collect()
+}
+
 impl Store {
     async fn admission_now(&self, user: Uuid) -> Result<Admission, Error> {
         let found = self.questions.admissions.ask(user, |users| self.admissions_of(users)).await?;
@@ -45,8 +50,7 @@ impl Store {
     }
 
     async fn admissions_of(&self, users: Vec<Uuid>) -> Result<HashMap<Uuid, Read<Admission>>, Error> {
-        let rows = self.db.ask(&ADMISSIONS).bind(bucket(PLATFORM)).bind(Columns::default().ids(users)).fetch_all().await?;
-        rows.iter().map(|row| row.get("user_id").map(|user| (user, admission(user, Some(row))))).collect()
+        admissions(&self.db.ask(&ADMISSIONS).bind(bucket(PLATFORM)).bind(Columns::default().ids(users)).fetch_all().await?)
     }
 
     async fn known_identity(&self, identity: &OutsideIdentity) -> Result<Option<Uuid>, Error> {
@@ -94,14 +98,10 @@ impl Store {
         let now = tx.now().await?;
         if !new.keepers.is_empty() {
             let keepers = Columns::default().ids(new.keepers.iter().copied());
-            let mut shut_out = HashSet::new();
-            for row in tx.query(&ADMISSIONS).bind(bucket(PLATFORM)).bind(keepers).fetch_all().await? {
-                let user: Uuid = row.get("user_id")?;
-                if admission(user, Some(&row))?.revoked_at.is_some() {
-                    shut_out.insert(user);
-                }
-            }
-            if new.keepers.iter().all(|keeper| shut_out.contains(keeper)) {
+            let found = admissions(&tx.query(&ADMISSIONS).bind(bucket(PLATFORM)).bind(keepers).fetch_all().await?)?;
+            let found = found.into_iter().map(|(user, read)| Ok((user, read?))).collect::<Result<HashMap<_, _>, Error>>()?;
+            let is_let_in = |keeper: &Uuid| found.get(keeper).is_none_or(|admission| admission.revoked_at.is_none());
+            if !new.keepers.iter().any(is_let_in) {
                 tx.rollback().await?;
                 return Ok(Written::Done(None));
             }

@@ -13,7 +13,11 @@ use uuid::Uuid;
 use crate::world::{OTHER, USER, World, caller, ready};
 
 /// Nobody is revoked, and no other issuer vouches for anybody.
-pub struct AllWell;
+#[derive(Default)]
+pub struct AllWell {
+    /// Orders of operators who were shut out after the order was let in, answered as the store does; `None`: nobody orders anything.
+    too_late: Option<Mutex<Vec<ChangeAdmission>>>,
+}
 
 #[async_trait]
 impl Identities for AllWell {
@@ -29,31 +33,9 @@ impl Identities for AllWell {
         Ok(Written::Done(new.user))
     }
 
-    async fn change_admission(&self, _: ChangeAdmission) -> Result<Written<Option<Admission>>, StoreError> {
-        panic!("nobody's admission is changed here")
-    }
-}
-
-/// Answers as the store does where the operator who orders it was shut out after the order was let in; and keeps the order.
-#[derive(Default)]
-struct ShutOutMeanwhile(Mutex<Vec<ChangeAdmission>>);
-
-#[async_trait]
-impl Identities for ShutOutMeanwhile {
-    async fn admission(&self, user: Uuid) -> Result<Admission, StoreError> {
-        Ok(Admission::of(user))
-    }
-
-    async fn known(&self, _: &OutsideIdentity) -> Result<Option<Uuid>, StoreError> {
-        Ok(None)
-    }
-
-    async fn link(&self, new: LinkIdentity) -> Result<Written<Uuid>, StoreError> {
-        Ok(Written::Done(new.user))
-    }
-
     async fn change_admission(&self, new: ChangeAdmission) -> Result<Written<Option<Admission>>, StoreError> {
-        self.0.lock().unwrap().push(new);
+        let orders = self.too_late.as_ref().expect("nobody's admission is changed here");
+        orders.lock().unwrap().push(new);
         Ok(Written::Done(None))
     }
 }
@@ -62,10 +44,10 @@ impl Identities for ShutOutMeanwhile {
 fn who_was_shut_out_meanwhile_shuts_out_nobody() {
     let world = World::new();
     world.grant([(Object::platform(), "administer")]);
-    let identities = Arc::new(ShutOutMeanwhile::default());
+    let identities = Arc::new(AllWell { too_late: Some(Mutex::default()) });
     let berth = Berth { identities: identities.clone(), ..world.berth() };
     let refused = ready(revoke(&berth, &caller(USER), OTHER.id, None, None)).unwrap_err();
     assert!(matches!(refused, Error::Forbidden { permission: "administer", .. }), "{refused:?}");
-    let orders = identities.0.lock().unwrap();
+    let orders = identities.too_late.as_ref().unwrap().lock().unwrap();
     assert_eq!(orders.iter().map(|order| (order.user, order.keepers.clone())).collect::<Vec<_>>(), [(OTHER.id, vec![USER.id])]);
 }

@@ -199,7 +199,7 @@ impl World {
             api_tokens: Arc::new(Nothing),
             tokens: Arc::new(Nothing),
             account_settings: Arc::new(Nothing),
-            identities: Arc::new(crate::users::AllWell),
+            identities: Arc::new(crate::users::AllWell::default()),
             pauses: Arc::new(crate::pauses::Kept::default()),
             health: self.clone(),
             permissions: self.clone(),

@@ -93,6 +93,7 @@ impl Writer {
     pub async fn begin(self: &Arc<Self>, shares: Shares) -> Result<Taken, sqlx::Error> {
         let turn = self.turn(shares).await?;
         let begin = if turn.shared.is_empty() { BEGIN } else { SET };
+        // Before it is ordered, so that whoever is dropped meanwhile leaves no transaction open.
         let mut taken = Taken { turn: Some(turn), writer: self.clone(), shares, is_lost: false };
         let opened = match &mut taken.turn {
             Some(turn) => turn.order(begin).await,
@@ -218,10 +219,7 @@ impl Taken {
     }
 
     pub async fn commit(mut self) -> Result<(), Error> {
-        if !self.turn()?.shared.is_empty() {
-            return self.leave(true).await;
-        }
-        if self.is_followed() {
+        if !self.turn()?.shared.is_empty() || self.is_followed() {
             return self.share().await;
         }
         let committed = self.turn()?.commit().await;
@@ -233,16 +231,16 @@ impl Taken {
     /// What was read in it has not become durable.
     pub async fn rollback(mut self) -> Result<(), Error> {
         if !self.turn()?.shared.is_empty() {
-            return self.leave(false).await;
+            return self.give_up().await;
         }
         self.turn()?.roll_back().await?;
         self.turn = None;
         Ok(())
     }
 
-    /// Ends this part of a shared transaction, with its changes or without, and waits for the whole.
-    async fn leave(&mut self, with_changes: bool) -> Result<(), Error> {
-        if !with_changes && let Err(error) = self.turn()?.roll_back().await {
+    /// Ends this part of a shared transaction without its changes, and waits for the whole.
+    async fn give_up(&mut self) -> Result<(), Error> {
+        if let Err(error) = self.turn()?.roll_back().await {
             self.is_lost = true;
             return Err(error.into());
         }
@@ -293,7 +291,7 @@ impl Taken {
         if self.turn.as_ref().is_none_or(|turn| turn.shared.is_empty()) {
             return error;
         }
-        match self.leave(false).await {
+        match self.give_up().await {
             Ok(()) => error,
             Err(lost) => Error::Contended(format!("what shared the transaction was not committed: {lost:?}")),
         }

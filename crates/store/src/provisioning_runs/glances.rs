@@ -13,7 +13,7 @@ use crate::db::{Cells, Columns, Error, Row};
 use crate::questions::Read;
 use crate::tuples::next_revision;
 use crate::workspaces::read::{self, workspace};
-use crate::{Store, gates, words};
+use crate::{Store, words};
 
 /// Of rows `r` the records, and the requests that are not journaled yet. Where `$wanted` is not so, the two are null.
 macro_rules! told {
@@ -140,19 +140,12 @@ impl Store {
         let rows = self.db.ask(&WITH_RUNS).bind(Columns::default().keys(ids)).fetch_all().await?;
         let read = |rows: &[Row]| rows.iter().map(|row| Ok((row.get(ID)?, with_run(row)))).collect::<Result<HashMap<Uuid, _>, Error>>();
         let mut found = read(&rows)?;
-        let frozen_once = |read: &Read<WithRun>| read.as_ref().is_ok_and(|found| found.workspace.freeze_revision > 0);
-        let frozen_once: Vec<Uuid> = found.iter().filter(|(_, read)| frozen_once(read)).map(|(id, _)| *id).collect();
+        let frozen_once = read::frozen_once(&found, |found| &found.workspace);
         if !frozen_once.is_empty() {
-            // Row and freezes are of one moment.
             let mut tx = self.db.read().await?;
-            let rows = tx.query(&WITH_RUNS).bind(Columns::default().keys(frozen_once.iter().copied())).fetch_all().await?;
+            let rows = tx.query(&WITH_RUNS).bind(Columns::default().keys(frozen_once)).fetch_all().await?;
             let mut again = read(&rows)?;
-            let mut freezes = gates::in_force(&mut tx, &frozen_once).await?;
-            for (id, read) in &mut again {
-                if let Ok(found) = read {
-                    found.workspace.freezes = freezes.remove(id).unwrap_or_default();
-                }
-            }
+            read::add_freezes(&mut tx, again.values_mut().flatten().map(|found| &mut found.workspace)).await?;
             found.extend(again);
         }
         Ok(found)

@@ -196,18 +196,36 @@ pub(crate) fn workspace(cells: &mut Cells<'_>) -> Result<Workspace, Error> {
     })
 }
 
-/// With the freezes in force; asked only about those that ever had one.
+/// With the freezes in force.
 async fn workspaces(tx: &mut Tx, rows: &[Row]) -> Result<Vec<Workspace>, Error> {
     let mut workspaces = rows.iter().map(|row| workspace(&mut row.cells())).collect::<Result<Vec<_>, _>>()?;
-    let frozen_once: Vec<Uuid> = workspaces.iter().filter(|w| w.freeze_revision > 0).map(|w| w.id).collect();
+    add_freezes(tx, workspaces.iter_mut()).await?;
+    Ok(workspaces)
+}
+
+/// Puts in the freezes in force; asked only about those that ever had one.
+pub(crate) async fn add_freezes(tx: &mut Tx, workspaces: impl Iterator<Item = &mut Workspace>) -> Result<(), Error> {
+    let frozen_once: Vec<&mut Workspace> = workspaces.filter(|workspace| was_frozen(workspace)).collect();
     if frozen_once.is_empty() {
-        return Ok(workspaces);
+        return Ok(());
     }
-    let mut freezes = gates::in_force(tx, &frozen_once).await?;
-    for workspace in &mut workspaces {
+    let ids: Vec<Uuid> = frozen_once.iter().map(|workspace| workspace.id).collect();
+    let mut freezes = gates::in_force(tx, &ids).await?;
+    for workspace in frozen_once {
         workspace.freezes = freezes.remove(&workspace.id).unwrap_or_default();
     }
-    Ok(workspaces)
+    Ok(())
+}
+
+/// At any time: each freeze raises the revision.
+fn was_frozen(workspace: &Workspace) -> bool {
+    workspace.freeze_revision > 0
+}
+
+/// Those that have to be read again together with their freezes, in one moment.
+pub(crate) fn frozen_once<T>(found: &HashMap<Uuid, Read<T>>, workspace: impl Fn(&T) -> &Workspace) -> Vec<Uuid> {
+    let is_one = |read: &Read<T>| read.as_ref().is_ok_and(|read| was_frozen(workspace(read)));
+    found.iter().filter(|(_, read)| is_one(read)).map(|(id, _)| *id).collect()
 }
 
 /// The workspace, locked against everybody who changes it and everybody who passes its gate.
@@ -280,10 +298,8 @@ impl Store {
         for row in &rows {
             found.insert(row.get("id")?, workspace(&mut row.cells()));
         }
-        let frozen_once = |read: &Read<Workspace>| read.as_ref().is_ok_and(|workspace| workspace.freeze_revision > 0);
-        let frozen_once: Vec<Uuid> = found.iter().filter(|(_, read)| frozen_once(read)).map(|(id, _)| *id).collect();
+        let frozen_once = frozen_once(&found, |workspace| workspace);
         if !frozen_once.is_empty() {
-            // Row and freezes are of one moment.
             let mut tx = self.db.read().await?;
             let rows = tx.query(&GET_ALL).bind(Columns::default().keys(frozen_once)).fetch_all().await?;
             found.extend(workspaces(&mut tx, &rows).await?.into_iter().map(|workspace| (workspace.id, Ok(workspace))));
