@@ -20,6 +20,7 @@ mod statement;
 mod value;
 mod writer;
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -249,7 +250,7 @@ impl Tx {
             Inner::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
             Inner::Reader(_) | Inner::Writer(_) => Arguments::Sqlite(sqlx::sqlite::SqliteArguments::default()),
         };
-        Query { tx: self, statement, arguments, failed: None }
+        Query { tx: self, statement, more: Vec::new(), arguments, failed: None }
     }
 
     /// # Errors
@@ -296,6 +297,8 @@ async fn forget_stale(on: &mut Held, error: sqlx::Error) -> Error {
 pub struct Query<'t> {
     tx: &'t mut Tx,
     statement: &'static Statement,
+    /// That are executed after it.
+    more: Vec<&'static Statement>,
     arguments: Arguments,
     failed: Option<String>,
 }
@@ -318,7 +321,8 @@ macro_rules! run {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)
             }
             (Inner::Writer(taken), Arguments::Sqlite(values)) => {
-                match sqlx::query_with($self.statement.sqlite, values).$method(taken.connection()?).await {
+                let (connection, text) = taken.ask(&[$self.statement.sqlite])?;
+                match sqlx::query_with(text, values).$method(connection).await {
                     Ok(done) => either!(Sqlite, done),
                     Err(error) => return Err(taken.failed(error).await),
                 }
@@ -337,11 +341,42 @@ impl Query<'_> {
         self
     }
 
+    /// Has the writer on SQLite execute another statement after this one, without a pause; its values are bound next. The parameters of
+    /// each are places without a number (`?`), and all of them are bound.
+    #[must_use]
+    pub fn then(mut self, statement: &'static Statement) -> Self {
+        if !matches!(self.tx.inner, Inner::Writer(_)) {
+            self.failed.get_or_insert_with(|| "only SQLite's writer takes several statements at once".to_owned());
+        }
+        self.more.push(statement);
+        self
+    }
+
+    /// Returns how many rows each of the statements changed.
+    ///
+    /// # Errors
+    /// As sorted by [`Error`]: of the first that failed, and those after it were not executed.
+    pub async fn execute_each(self) -> Result<Vec<u64>, Error> {
+        if let Some(text) = self.failed {
+            return Err(Error::Broken(format!("{}: {text}", self.statement.name)));
+        }
+        match (&mut self.tx.inner, self.arguments) {
+            (Inner::Writer(taken), Arguments::Sqlite(values)) => {
+                let texts: Vec<&str> = iter::once(self.statement).chain(self.more).map(|statement| statement.sqlite).collect();
+                taken.execute(&texts, values).await
+            }
+            _ => Err(Error::broken("only SQLite's writer tells of each statement")),
+        }
+    }
+
     /// Returns how many rows it changed.
     ///
     /// # Errors
     /// As sorted by [`Error`].
     pub async fn execute(self) -> Result<u64, Error> {
+        if matches!(self.tx.inner, Inner::Writer(_)) {
+            return Ok(self.execute_each().await?.pop().unwrap_or_default());
+        }
         macro_rules! either {
             ($arm:ident, $done:expr) => {
                 $done.rows_affected()

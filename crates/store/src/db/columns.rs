@@ -17,7 +17,8 @@ use super::value::{REPLACEMENT, timestamp};
 use super::{Arguments, Bind};
 use crate::words;
 
-/// How many rows the longest statement of [`crate::eights`] takes.
+/// How many rows the shortest statement of [`crate::doubled`] takes, and the longest.
+const SHORTEST: usize = 8;
 const PIECE: usize = 64;
 
 /// Columns of equal length, in the order of their parameters.
@@ -102,34 +103,48 @@ impl Columns {
         self.0.first().map_or(0, Cells::len)
     }
 
-    /// The rows in pieces for statements that have a parameter for each cell ([`crate::eights`]).
+    /// The rows in pieces for statements that have a parameter for each cell.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let rows = self.rows();
-        (0..rows).step_by(PIECE).map(move |from| Piece { columns: self, rows: from..(from + PIECE).min(rows) })
+        (0..rows).step_by(PIECE).map(move |from| Piece { columns: self, rows: from..(from + PIECE).min(rows), and: None })
     }
 }
 
 /// Rows whose cells are bound one by one, row by row: SQLite reads them as they are, where it has to parse a JSON text again for
-/// each cell. What a statement has parameters for beyond them is null.
+/// each cell. What their statement has parameters for beyond them is null.
 pub struct Piece<'c> {
     columns: &'c Columns,
     rows: Range<usize>,
+    and: Option<Time>,
 }
 
 impl Piece<'_> {
-    /// Of how many times eight rows the statement is that takes them; 1 to 8.
+    /// Bound once, behind the rows.
     #[must_use]
-    pub fn eights(&self) -> usize {
-        self.rows.len().div_ceil(8)
+    pub fn and(mut self, time: Time) -> Self {
+        self.and = Some(time);
+        self
+    }
+
+    /// Which of the statements takes them: how often the shortest is doubled.
+    #[must_use]
+    pub fn doublings(&self) -> usize {
+        self.rows.len().div_ceil(SHORTEST).next_power_of_two().ilog2() as usize
+    }
+
+    fn nulls(&self) -> usize {
+        ((SHORTEST << self.doublings()) - self.rows.len()) * self.columns.0.len()
     }
 }
 
 impl Bind for Piece<'_> {
     fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
         let Arguments::Sqlite(to) = to else { return Err("PostgreSQL takes whole columns".into()) };
-        let cells = &self.columns.0;
-        to.reserve(self.rows.len() * cells.len(), 0);
-        self.rows.flat_map(|row| cells.iter().map(move |cells| (cells, row))).try_for_each(|(cells, row)| cells.bind(row, to))
+        let (cells, nulls) = (&self.columns.0, self.nulls());
+        to.reserve(self.rows.len() * cells.len() + nulls, 0);
+        self.rows.flat_map(|row| cells.iter().map(move |cells| (cells, row))).try_for_each(|(cells, row)| cells.bind(row, to))?;
+        (0..nulls).try_for_each(|_| to.add(None::<i64>))?;
+        self.and.map_or(Ok(()), |time| to.add(time.micros()))
     }
 }
 

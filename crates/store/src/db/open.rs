@@ -116,8 +116,10 @@ impl Db {
             .busy_timeout(Duration::from_secs(5))
             .statement_cache_capacity(256);
         let opened = |e: sqlx::Error| StoreError::Unavailable(format!("{}: {e}", path.display()));
+        // Its statements stand there with what opens a transaction before them too, and several as one.
         // What a savepoint would be rolled back to is kept in memory; otherwise it is written to a file as soon as it is 64 KiB.
-        let writer = Writer::open(options.clone().pragma("temp_store", "memory"), SQLITE_WAIT).await.map_err(opened)?;
+        let writers = options.clone().statement_cache_capacity(512).pragma("temp_store", "memory");
+        let writer = Writer::open(writers, SQLITE_WAIT).await.map_err(opened)?;
         // A file does not go away like a server: connections are not asked each time whether they are there.
         let readers = SqlitePoolOptions::new().acquire_timeout(SQLITE_WAIT).idle_timeout(None).max_lifetime(None);
         let readers = readers.test_before_acquire(false).max_connections(4);

@@ -44,31 +44,19 @@ macro_rules! statements {
     };
 }
 
-/// The text of eight times as many rows of parameters as the number says, 1 to 8, with commas between.
+/// The text of eight rows of parameters, doubled as often as the number says, 0 to 3, with commas between.
 #[macro_export]
-macro_rules! eights {
-    (1, $row:expr) => {
+macro_rules! doubled {
+    (0, $row:expr) => {
         concat!($row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row, ", ", $row)
     };
+    (1, $row:expr) => {
+        concat!($crate::doubled!(0, $row), ", ", $crate::doubled!(0, $row))
+    };
     (2, $row:expr) => {
-        concat!($crate::eights!(1, $row), ", ", $crate::eights!(1, $row))
+        concat!($crate::doubled!(1, $row), ", ", $crate::doubled!(1, $row))
     };
     (3, $row:expr) => {
-        concat!($crate::eights!(2, $row), ", ", $crate::eights!(1, $row))
-    };
-    (4, $row:expr) => {
-        concat!($crate::eights!(2, $row), ", ", $crate::eights!(2, $row))
-    };
-    (5, $row:expr) => {
-        concat!($crate::eights!(4, $row), ", ", $crate::eights!(1, $row))
-    };
-    (6, $row:expr) => {
-        concat!($crate::eights!(4, $row), ", ", $crate::eights!(2, $row))
-    };
-    (7, $row:expr) => {
-        concat!($crate::eights!(4, $row), ", ", $crate::eights!(3, $row))
-    };
-    (8, $row:expr) => {
-        concat!($crate::eights!(4, $row), ", ", $crate::eights!(4, $row))
+        concat!($crate::doubled!(2, $row), ", ", $crate::doubled!(2, $row))
     };
 }

@@ -10,14 +10,16 @@
 //! commit of pre-committed transactions, as in "Implementation Techniques for Main Memory Database Systems", SIGMOD 1984: what is locked is
 //! let go before the log is on disk, and who read it becomes durable no sooner.)
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::TryStreamExt as _;
 use saga::Time;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 
@@ -29,6 +31,7 @@ const ROLL_BACK: &str = "rollback";
 /// One who shares stands on this, on those of all before it; a commit lets go of all of them.
 const SET: &str = "savepoint member";
 const BACK_TO: &str = "rollback to member";
+const AND: &str = ";\n";
 
 /// Whether a transaction may be committed together with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,17 +93,10 @@ impl Writer {
         Ok(Alone(self.turn(Shares::Nothing).await?))
     }
 
+    /// A transaction that its first statement opens.
     pub async fn begin(self: &Arc<Self>, shares: Shares) -> Result<Taken, sqlx::Error> {
         let turn = self.turn(shares).await?;
-        let begin = if turn.shared.is_empty() { BEGIN } else { SET };
-        // Before it is ordered, so that whoever is dropped meanwhile leaves no transaction open.
-        let mut taken = Taken { turn: Some(turn), writer: self.clone(), shares, is_lost: false };
-        let opened = match &mut taken.turn {
-            Some(turn) => turn.order(begin).await,
-            None => Ok(()),
-        };
-        taken.is_lost = opened.is_err();
-        opened.map(|()| taken)
+        Ok(Taken { turn: Some(turn), writer: self.clone(), shares, state: State::Unopened })
     }
 
     /// Waits for a turn; there is a connection then, and an open transaction only if it is to be shared.
@@ -202,23 +198,58 @@ pub(super) struct Taken {
     turn: Option<OwnedMutexGuard<Turn>>,
     writer: Arc<Writer>,
     shares: Shares,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing has been asked.
+    Unopened,
+    Open,
     /// It is not known whether there is a transaction still.
-    is_lost: bool,
+    Lost,
 }
 
 impl Taken {
     fn turn(&mut self) -> Result<&mut Turn, Error> {
         // What is executed outside of a transaction is committed at once.
-        self.turn.as_deref_mut().filter(|_| !self.is_lost).ok_or_else(ended)
+        self.turn.as_deref_mut().filter(|_| self.state != State::Lost).ok_or_else(ended)
     }
 
+    /// The connection, and what it is to execute: these statements, behind the one that opens the transaction if they are the first.
+    /// They go together, because one thread sleeps until the other one is awake each time that something is handed to the connection's.
+    ///
     /// # Errors
     /// The transaction has ended, by a statement that failed.
-    pub fn connection(&mut self) -> Result<&mut SqliteConnection, Error> {
-        self.turn()?.connection.as_mut().ok_or_else(ended)
+    pub fn ask(&mut self, statements: &[&'static str]) -> Result<(&mut SqliteConnection, AssertSqlSafe<Cow<'static, str>>), Error> {
+        let is_shared = !self.turn()?.shared.is_empty();
+        let text = match (self.state, statements) {
+            (State::Unopened, _) => [&[if is_shared { SET } else { BEGIN }], statements].concat().join(AND).into(),
+            (_, [statement]) => Cow::Borrowed(*statement),
+            _ => statements.join(AND).into(),
+        };
+        // Before it is ordered, so that whoever is dropped meanwhile leaves no transaction open.
+        self.state = State::Open;
+        Ok((self.turn()?.connection.as_mut().ok_or_else(ended)?, AssertSqlSafe(text)))
+    }
+
+    /// Executes statements one after the other, whose values are one after the other too. Returns how many rows each of them changed.
+    pub async fn execute(&mut self, statements: &[&'static str], values: SqliteArguments) -> Result<Vec<u64>, Error> {
+        let (connection, text) = self.ask(statements)?;
+        let done = connection.fetch_many(sqlx::query_with(text, values));
+        let changed: Result<Vec<u64>, _> =
+            done.try_filter_map(async |done| Ok(done.left().map(|done| done.rows_affected()))).try_collect().await;
+        match changed {
+            // That of the opening is of no account.
+            Ok(mut changed) => Ok(changed.split_off(changed.len().saturating_sub(statements.len()))),
+            Err(error) => Err(self.failed(error).await),
+        }
     }
 
     pub async fn commit(mut self) -> Result<(), Error> {
+        if self.state == State::Unopened {
+            return Ok(());
+        }
         if !self.turn()?.shared.is_empty() || self.is_followed() {
             return self.share().await;
         }
@@ -230,6 +261,9 @@ impl Taken {
     /// # Errors
     /// What was read in it has not become durable.
     pub async fn rollback(mut self) -> Result<(), Error> {
+        if self.state == State::Unopened {
+            return Ok(());
+        }
         if !self.turn()?.shared.is_empty() {
             return self.give_up().await;
         }
@@ -241,7 +275,7 @@ impl Taken {
     /// Ends this part of a shared transaction without its changes, and waits for the whole.
     async fn give_up(&mut self) -> Result<(), Error> {
         if let Err(error) = self.turn()?.roll_back().await {
-            self.is_lost = true;
+            self.state = State::Lost;
             return Err(error.into());
         }
         self.share().await
@@ -276,7 +310,7 @@ impl Taken {
         let error = Error::from(error);
         if !is_of_statement && !matches!(error, Error::Unfit(_)) {
             // Of some errors SQLite rolls the whole transaction back (https://www.sqlite.org/lang_transaction.html).
-            self.is_lost = true;
+            self.state = State::Lost;
             return error;
         }
         self.end_for(error).await
@@ -288,7 +322,7 @@ impl Taken {
 
     /// What is in the way may be of those before it: that it is, is told when they are durable.
     async fn end_for(&mut self, error: Error) -> Error {
-        if self.turn.as_ref().is_none_or(|turn| turn.shared.is_empty()) {
+        if self.state == State::Unopened || self.turn.as_ref().is_none_or(|turn| turn.shared.is_empty()) {
             return error;
         }
         match self.give_up().await {
@@ -306,7 +340,8 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let Some(mut turn) = self.turn.take() else { return };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if !self.is_lost => drop(runtime.spawn(async move {
+            _ if self.state == State::Unopened => {}
+            Ok(runtime) if self.state == State::Open => drop(runtime.spawn(async move {
                 // What was asked and not waited for is executed before.
                 if turn.roll_back().await.is_err() {
                     turn.lose();

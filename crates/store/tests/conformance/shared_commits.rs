@@ -5,14 +5,29 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::poll;
+use saga::Time;
 use store::Db;
-use store::db::{Error, Statement};
+use store::db::{Columns, Error, Statement};
 use testkit::Backend::Sqlite;
 use testkit::TestDb;
 use tokio::task::JoinSet;
 
 static TABLE: Statement = Statement::shared("table", "create table numbers (n integer primary key, weight blob not null)");
 static ADD: Statement = Statement::shared("add", "insert into numbers (n, weight) values ($1, zeroblob($2))");
+static ADD_ONE: Statement = Statement::shared("add one", "insert into numbers (n, weight) values (?, zeroblob(1))");
+static TAKE_ABOVE: Statement = Statement::shared("take above", "delete from numbers where n > ?");
+macro_rules! add_rows {
+    ($rows:literal) => {
+        concat!(
+            "with e (n) as (values ",
+            $rows,
+            ") insert into numbers (n, weight) select n, zeroblob(1) from e where n is not null and n < ?"
+        )
+    };
+}
+static ADD_EIGHT: Statement = Statement::shared("add eight", add_rows!("(?), (?), (?), (?), (?), (?), (?), (?)"));
+static ADD_SIXTEEN: Statement =
+    Statement::shared("add sixteen", add_rows!("(?), (?), (?), (?), (?), (?), (?), (?), (?), (?), (?), (?), (?), (?), (?), (?)"));
 static COUNT: Statement = Statement::shared("count", "select count(*) as n from numbers");
 static ALL: Statement = Statement::shared("all", "select n from numbers");
 static NO_MORE_PAGES: Statement = Statement::shared("no more pages", "pragma max_page_count = 1");
@@ -104,6 +119,70 @@ async fn who_shares_nothing_sees_only_what_is_durable() {
     first.await.unwrap();
 }
 
+#[tokio::test]
+async fn who_has_asked_nothing_ends_at_once_and_takes_nothing_along() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, second);
+    // Of what is not durable it has seen nothing either.
+    let error = second.refused(Error::Stale("moved on".to_owned())).await;
+    assert!(matches!(error, Error::Stale(_)), "{error:?}");
+    first.await.unwrap();
+    assert_eq!(durable(db).await, 1);
+    db.write_together().await.unwrap().commit().await.unwrap();
+    db.write_together().await.unwrap().rollback().await.unwrap();
+    drop(db.write_together().await.unwrap());
+    assert_eq!(add(&mut db.write().await.unwrap(), 2).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn statements_that_go_together_tell_how_much_each_has_changed() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, mut second);
+    for number in 2..=4 {
+        add(&mut second, number).await.unwrap();
+    }
+    second.commit().await.unwrap();
+    first.await.unwrap();
+    // One that opens the transaction, and one in the middle of it.
+    let mut tx = db.write_together().await.unwrap();
+    let opening = tx.query(&TAKE_ABOVE).bind(1_i64).then(&ADD_ONE).bind(5_i64).then(&TAKE_ABOVE).bind(9_i64);
+    assert_eq!(opening.execute_each().await.unwrap(), [3, 1, 0]);
+    assert_eq!(tx.query(&TAKE_ABOVE).bind(0_i64).then(&ADD_ONE).bind(6_i64).execute_each().await.unwrap(), [2, 1]);
+    tx.commit().await.unwrap();
+    let mut tx = db.write_together().await.unwrap();
+    assert_eq!(tx.query(&TAKE_ABOVE).bind(9_i64).execute().await.unwrap(), 0);
+    drop(tx);
+    assert_eq!(durable(db).await, 1);
+}
+
+#[tokio::test]
+async fn rows_that_are_fewer_than_their_statement_takes_leave_the_next_one_its_own() {
+    let test = new().await;
+    let (some, others) = (Columns::default().numbers([1, 2, 3]), Columns::default().numbers(4..=12));
+    let mut pieces = some.pieces().chain(others.pieces()).map(|piece| (piece.doublings(), piece.and(Time::from_micros(11))));
+    let (Some((0, first)), Some((1, second)), None) = (pieces.next(), pieces.next(), pieces.next()) else {
+        panic!("three rows fit into eight, nine into sixteen");
+    };
+    let mut tx = test.db.write_together().await.unwrap();
+    let query = tx.query(&ADD_EIGHT).bind(first).then(&ADD_SIXTEEN).bind(second);
+    assert_eq!(query.execute_each().await.unwrap(), [3, 7]);
+    tx.commit().await.unwrap();
+    assert_eq!(durable(&test.db).await, 10);
+}
+
+#[tokio::test]
+async fn of_statements_that_go_together_none_is_executed_behind_one_that_fails() {
+    let test = new().await;
+    let db = &test.db;
+    followed!(db, first, mut second);
+    let error = second.query(&ADD_ONE).bind(2_i64).then(&ADD_ONE).bind(1_i64).then(&ADD_ONE).bind(3_i64).execute_each().await.unwrap_err();
+    assert!(matches!(error, Error::Unfit(_)), "{error:?}");
+    first.await.unwrap();
+    assert_eq!(durable(db).await, 1);
+}
+
 /// The same, with somebody else who waits in between: the first one counts on one who never comes.
 macro_rules! given_up {
     ($db:ident, $first:ident, $next:ident = $waits:expr) => {
@@ -162,7 +241,8 @@ async fn data_that_does_not_fit_is_refused_when_what_it_did_not_fit_is_durable()
 async fn a_refusal_is_told_when_what_it_comes_of_is_durable() {
     let test = new().await;
     let db = &test.db;
-    followed!(db, first, second);
+    followed!(db, first, mut second);
+    assert_eq!(seen_by(&mut second).await, 1);
     let error = second.refused(Error::Stale("moved on".to_owned())).await;
     assert!(matches!(error, Error::Stale(_)), "{error:?}");
     assert_eq!(durable(db).await, 1);
