@@ -41,7 +41,8 @@ pub struct RunState {
     pub standing_since: Option<Time>,
     /// For how long it has stood still before.
     pub stood: Duration,
-    pub steps: Vec<StepState>,
+    /// Shared with the states that this one was made of.
+    pub steps: Vec<Arc<StepState>>,
     pub leftovers: Vec<String>,
     pub ended: Option<(Ending, Time)>,
     pub updated_at: Time,

@@ -1,6 +1,7 @@
 //! What the engine needs of a store. One method is one transaction; batches answer per member.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -173,7 +174,7 @@ pub struct Commit<C> {
     pub run: RunId,
     pub epoch: i64,
     /// New records, and from the 20th attempt of a step on, records that replace an older one of the same sequence.
-    pub records: Vec<Record>,
+    pub records: Arc<Vec<Record>>,
     pub changes: Vec<C>,
     /// Requests that `records` journal.
     pub requests: Vec<Uuid>,

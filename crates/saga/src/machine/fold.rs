@@ -39,7 +39,7 @@ impl RunState {
             paused: None,
             standing_since: None,
             stood: Duration::ZERO,
-            steps: definition.steps.iter().map(|_| StepState::new()).collect(),
+            steps: definition.steps.iter().map(|_| Arc::new(StepState::new())).collect(),
             leftovers: Vec::new(),
             ended: None,
             updated_at: created_at,
@@ -87,7 +87,7 @@ impl RunState {
                 }
             }
             Event::TaskNotReturned { step } => self.with_step(definition, step, |s| s.not_returned = true),
-            Event::Resumed { .. } => self.steps.iter_mut().for_each(|s| s.not_returned = false),
+            Event::Resumed { .. } => self.steps.iter_mut().filter(|s| s.not_returned).for_each(|s| Arc::make_mut(s).not_returned = false),
             Event::Requested { verb, step, .. } => self.request(definition, *verb, step.as_deref(), at),
             Event::Superseded { verb } => {
                 if *verb == Verb::Cancel {
@@ -114,7 +114,7 @@ impl RunState {
 
     fn with_step(&mut self, definition: &Definition, name: &str, f: impl FnOnce(&mut StepState)) {
         if let Some(i) = definition.position(name) {
-            f(&mut self.steps[i]);
+            f(Arc::make_mut(&mut self.steps[i]));
         }
     }
 
@@ -130,7 +130,7 @@ impl RunState {
                 let turned = self.turned.is_some();
                 for (definition, state) in definition.steps.iter().zip(&mut self.steps) {
                     if step.is_none_or(|s| s == definition.name) {
-                        state.retry(turned, at);
+                        Arc::make_mut(state).retry(turned, at);
                     }
                 }
             }
@@ -141,7 +141,7 @@ impl RunState {
     fn end_pause(&mut self, at: Time) {
         let Some(paused) = self.paused.take() else { return };
         if self.turned.is_some() {
-            for undo in self.steps.iter_mut().map(|s| &mut s.undo) {
+            for undo in self.steps.iter_mut().map(|s| &mut Arc::make_mut(s).undo) {
                 undo.since = undo.since.map(|since| since + at.since(paused.since.max(since)));
             }
         }

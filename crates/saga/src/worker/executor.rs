@@ -19,12 +19,12 @@ use tracing::Instrument;
 use super::Shared;
 use super::attempt::{Drawn, Returned, attempt};
 use super::pauses::{Heard, Reach};
-use super::plan::{News, Plan};
+use super::plan::News;
 use crate::machine::{Launch, Phase, UndoPhase, fold};
 use crate::ports::{ClaimedRun, Disposition, Facts, Head, Request};
 use crate::registry::Saga;
 use crate::step::Attempt;
-use crate::{Event, Fault, RunState, Time};
+use crate::{Event, Fault, Record, RunState, Time};
 use committing::Made;
 
 /// After `drain_for` the process has 5 s left.
@@ -42,6 +42,8 @@ pub(super) struct Executor<C: 'static> {
     epoch: i64,
     /// As committed.
     state: RunState,
+    /// Of the steps that have succeeded.
+    outputs: Arc<BTreeMap<String, Arc<Value>>>,
     head: Option<Head>,
     clock: Clock,
     requests: Vec<Request>,
@@ -98,7 +100,9 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     ) -> Option<Self> {
         let saga = shared.registry.get(&run.facts.definition)?.clone();
         let state = fold(&saga.definition, run.facts.created_at, run.facts.on_failure, &run.journal);
+        let outputs = saga.definition.steps.iter().zip(&state.steps).filter_map(|(of, s)| Some((of.name.clone(), s.output.clone()?)));
         Some(Self {
+            outputs: Arc::new(outputs.collect()),
             pauses: shared.pauses.subscribe(),
             reach: Reach::of(&saga, &run.facts),
             shared,
@@ -184,21 +188,13 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
     fn launch(&mut self, launch: Launch, place: Option<Drawn>) {
         let definition = &self.saga.definition.steps[launch.step];
         let cancel = CancellationToken::new();
-        let outputs: BTreeMap<String, Arc<Value>> = self
-            .saga
-            .definition
-            .steps
-            .iter()
-            .zip(&self.state.steps)
-            .filter_map(|(of, s)| Some((of.name.clone(), s.output.clone()?)))
-            .collect();
         let to_do = Attempt {
             run: self.facts.run,
             step: definition.name.clone(),
             number: launch.attempt,
             input: self.input.clone(),
             with: definition.with.clone(),
-            outputs: Arc::new(outputs),
+            outputs: self.outputs.clone(),
             cancelled: cancel.clone(),
         };
         let limit = if launch.undo { definition.undo_timeout } else { definition.timeout };
@@ -333,9 +329,9 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         metrics::counter!("saga_attempts_total", "saga" => saga, "step" => step, "outcome" => outcome).increment(1);
     }
 
-    fn log(&self, plan: &Plan<C>) {
+    fn log(&self, records: &[Record]) {
         let run = self.facts.run;
-        for record in &plan.records {
+        for record in records {
             let (step, attempt) = record.event.attempt_of().unwrap_or_default();
             self.count(&record.event, step);
             match &record.event {

@@ -1,5 +1,7 @@
 //! Members of one transaction: what they change is written together, and each is answered for itself.
 
+use std::sync::Arc;
+
 use domain::audit::verify;
 use domain::change::{Change, NewEnvironment, Subject};
 use domain::ids::within;
@@ -61,8 +63,9 @@ impl Made {
         let (workspace, run) = &self.workspaces[number];
         let mut end = ended(run, Subject::Workspace(*workspace), ending);
         // Nobody's journal is like another's.
-        end.records.insert(0, step_started(1, &format!("step-{number}"), 1));
-        end.records[1].seq = 2;
+        let records = Arc::make_mut(&mut end.records);
+        records.insert(0, step_started(1, &format!("step-{number}"), 1));
+        records[1].seq = 2;
         if ending == Ending::Succeeded {
             end.changes.insert(0, Change::ActivateWorkspace { workspace_id: *workspace });
         }
@@ -161,7 +164,7 @@ async fn steps_of_every_kind_share_a_batch_and_each_row_is_its_own_workspaces(#[
     let mut undone = kept(&made.workspaces[3].1, vec![step_started(2, "undo", 1)]);
     undone.changes = vec![Change::DeleteEnvironments { workspace_id: made.workspaces[3].0 }];
     let mut last = insert(4);
-    last.records
+    Arc::make_mut(&mut last.records)
         .push(record(2, Event::StepFailed { step: "b".to_owned(), attempt: 1, fault: Fault::new("odd", "It is odd"), retry_at: None }));
     let batch = vec![token(1), backends, undone, token(2), last, made.end(5, Ending::Succeeded)];
     assert_eq!(made.committed(batch).await, [true; 6]);

@@ -47,7 +47,7 @@ async fn each_member_of_a_large_batch_is_written_as_what_it_is(#[values(Sqlite, 
             3 => commit.head.done = 7,
             _ => {}
         }
-        expected.insert(run.facts.run, (commit.records.clone(), commit.head.state, commit.head.paused_by.clone()));
+        expected.insert(run.facts.run, (commit.records.to_vec(), commit.head.state, commit.head.paused_by.clone()));
         commit
     });
     let answers = Runs::<domain::Change>::commit(&world.store, batch.collect()).await;

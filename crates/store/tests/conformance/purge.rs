@@ -1,5 +1,7 @@
 //! The end of a workspace: everything that it had is gone, and nothing else.
 
+use std::sync::Arc;
+
 use domain::change::{Change, Subject};
 use domain::ids::bucket;
 use domain::model::{Scope, WorkspaceStatus};
@@ -72,7 +74,7 @@ async fn a_purge_takes_every_row_blanks_the_workspaces_own_and_frees_its_quota_o
 
     let purge = || {
         let mut commit = ended(run_of(gone), Subject::Workspace(gone.workspace), Ending::Succeeded);
-        commit.records[0].seq = 2;
+        Arc::make_mut(&mut commit.records)[0].seq = 2;
         commit.changes.insert(0, Change::PurgeWorkspace { workspace_id: gone.workspace });
         commit
     };

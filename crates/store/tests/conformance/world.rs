@@ -1,6 +1,7 @@
 //! What the cases start from: a database, accounts in it, and drafts of what is to be made.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::Draft;
@@ -256,7 +257,7 @@ pub fn kept(run: &ClaimedRun, records: Vec<Record>) -> Commit<Change> {
     Commit {
         run: run.facts.run,
         epoch: run.epoch,
-        records,
+        records: Arc::new(records),
         changes: Vec::new(),
         requests: Vec::new(),
         head: head(State::Running, None),

@@ -72,7 +72,7 @@ fn commit() -> Commit<()> {
     Commit {
         run: RunId(Uuid::now_v7()),
         epoch: 1,
-        records: Vec::new(),
+        records: Arc::default(),
         changes: Vec::new(),
         requests: Vec::new(),
         head,

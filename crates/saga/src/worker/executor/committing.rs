@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -12,7 +13,7 @@ use super::super::plan::{News, Plan, Unmade, plan};
 use super::{Executor, Lost};
 use crate::machine::{Gate, Launch};
 use crate::ports::{Commit, CommitAnswer, Disposition, Pause, State, StoreError};
-use crate::{Record, Time};
+use crate::{Event, Record, Time};
 
 /// A plan that is durable.
 pub(super) struct Made<C> {
@@ -57,21 +58,23 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                 return Ok(Some(Made { plan, disposition, drawn }));
             }
             let epoch = self.epoch;
+            let records = Arc::new(std::mem::take(&mut plan.records));
             let commit = |resent| Commit {
                 run,
                 epoch,
-                records: plan.records.clone(),
+                records: records.clone(),
                 changes: plan.changes.clone(),
                 requests: plan.requests.clone(),
                 head: head.clone(),
                 disposition,
                 resent,
             };
-            match self.send(&plan.records, commit).await? {
+            match self.send(&records, commit).await? {
                 Sent::Committed { requested } => {
-                    self.log(&plan);
+                    self.log(&records);
                     // The plan keeps what it was before, which nobody asks for.
                     std::mem::swap(&mut self.state, &mut plan.state);
+                    self.take_outputs(&records);
                     self.head = Some(head);
                     self.requests = Vec::new();
                     if disposition != Disposition::Keep && self.state.paused.is_some() && self.pauses.has_changed().unwrap_or(true) {
@@ -101,6 +104,18 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
                     }
                     news = news.iter().map(|n| n.without_change(&unmade)).collect();
                 }
+            }
+        }
+    }
+
+    /// A map that no attempt looks at any more is not copied.
+    fn take_outputs(&mut self, records: &[Record]) {
+        for record in records {
+            if let Event::StepSucceeded { step, .. } = &record.event
+                && let Some(index) = self.saga.definition.position(step)
+                && let Some(output) = &self.state.steps[index].output
+            {
+                Arc::make_mut(&mut self.outputs).insert(step.clone(), output.clone());
             }
         }
     }
@@ -196,7 +211,7 @@ impl<C: Clone + Send + Sync + 'static> Executor<C> {
         let commit = |resent| Commit {
             run,
             epoch,
-            records: Vec::new(),
+            records: Arc::default(),
             changes: Vec::new(),
             requests: Vec::new(),
             head: head.clone(),
