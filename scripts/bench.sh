@@ -121,7 +121,7 @@ measure export-sqlite export --rows "$(n 1000000)"
 for finished in 10000 100000 1000000 10000000; do
   times=1 on_postgres "claim-$finished" claim --finished "$(n "$finished")" --claims "$(n 500)"
 done
-on_postgres idle idle --workers 8 --seconds "$((seconds * 6))"
+on_postgres idle idle --workers 8
 measure start-sqlite start --times "$(n 100)"
 on_postgres start-postgres start --times "$(n 100)"
 measure memory-idle memory --idle-for "$seconds"

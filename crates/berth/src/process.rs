@@ -73,9 +73,9 @@ impl Process {
 
     /// Executes runs, and does what nobody waits for.
     pub fn work(&mut self, config: &Config, berth: &Berth, worker: Worker<Change>, housekeeping: Duration) {
+        let (poll, is_first) = (housekeeping.mul_f64(config.dev.time_scale), worker.is_first());
         self.worker = Some(tokio::spawn(worker.run(self.stop.clone())));
-        let poll = housekeeping.mul_f64(config.dev.time_scale);
-        self.others.spawn(housekeeping::run(berth.clone(), poll, config.runs.keep.0, self.stop.clone()));
+        self.others.spawn(housekeeping::run(berth.clone(), poll, config.runs.keep.0, is_first, self.stop.clone()));
     }
 
     /// Answers the API's requests.

@@ -151,6 +151,8 @@ pub enum Renewal {
         pauses: Vec<Pause>,
         /// When the first of the other workers is dead, unless it renews its lease before.
         others_until: Option<Time>,
+        /// None of the living workers has been registered for longer.
+        is_first: bool,
     },
     /// The lease had ended and somebody noticed: drop all runs, register anew.
     Dead,

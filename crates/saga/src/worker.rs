@@ -14,7 +14,7 @@ mod plan;
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -47,6 +47,8 @@ pub(crate) struct Shared<C: 'static> {
     pub fresh: Arc<Notify>,
     /// No attempt starts any more.
     pub draining: CancellationToken,
+    /// None of the living workers has been registered for longer than this one.
+    pub first: watch::Sender<bool>,
 }
 
 /// Tells a worker of its process that something is due. Losing the hint costs a poll, nothing else.
@@ -75,8 +77,16 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
         let handle = Handle { wake: wake.clone(), fresh: fresh.clone() };
         let (tasks, pauses) = (Tasks::default(), Pauses::default());
         let commits = Batcher::new(runs.clone(), options.commits_at_once);
-        let shared = Shared { runs, registry, options, tasks, pauses, commits, wake, fresh, draining: CancellationToken::new() };
+        let (draining, first) = (CancellationToken::new(), watch::Sender::new(false));
+        let shared = Shared { runs, registry, options, tasks, pauses, commits, wake, fresh, draining, first };
         (Self { shared: Arc::new(shared) }, handle)
+    }
+
+    /// Whether none of the living workers has been registered for longer than this one, as its last renewal told: one of them, but for
+    /// moments. What needs to be done by one only, and does no harm when two do it, can go by this.
+    #[must_use]
+    pub fn is_first(&self) -> watch::Receiver<bool> {
+        self.shared.first.subscribe()
     }
 
     /// Works until `shutdown` fires, then drains: attempts get `drain_for`, then are cancelled; every run is released.

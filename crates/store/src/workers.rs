@@ -15,18 +15,20 @@ use crate::db::{Columns, Error, Rank, Tx};
 crate::statements! {
     REGISTER = shared("insert into workers (id, lease_until, registered_at, dead_at, definitions) values ($1, $2, $3, null, $4)");
     KILL_ALL = shared("update workers set dead_at = $1 where dead_at is null");
-    // Tells as well when the first of the others is dead; no row: this one is.
+    // Tells as well when the first of the others is dead, and whether all of them came after this one; no row: this one is dead.
     RENEW = split(
         "with renewed as (
            update workers set lease_until = clock_timestamp() + ($1::bigint + $2::bigint) * interval '1 microsecond' where id = $3 and dead_at is null
            returning id)
          select clock_timestamp() + $1 * interval '1 microsecond' as now,
-           (select min(w.lease_until) from workers w where w.dead_at is null and w.id <> $3) as others_until
+           (select min(w.lease_until) from workers w where w.dead_at is null and w.id <> $3) as others_until,
+           not exists (select 1 from workers w where w.dead_at is null and w.id < $3) as is_first
          from renewed",
         "update workers set lease_until = cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 + $2
          where id = $3 and dead_at is null
          returning lease_until - $2 as now,
-           (select min(w.lease_until) from workers w where w.dead_at is null and w.id <> $3) as others_until",
+           (select min(w.lease_until) from workers w where w.dead_at is null and w.id <> $3) as others_until,
+           not exists (select 1 from workers w where w.dead_at is null and w.id < $3) as is_first",
     );
     BURY = split(
         "with buried as (
@@ -126,6 +128,7 @@ impl Store {
             requested: requested.into_iter().map(RunId).collect(),
             pauses,
             others_until: renewed.get("others_until")?,
+            is_first: renewed.get("is_first")?,
         })
     }
 

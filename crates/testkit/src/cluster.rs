@@ -219,6 +219,16 @@ impl Cluster {
         self.tell(&format!("{ready} || {}", self.start_line()));
     }
 
+    /// How often the server has said that there was no room on its disk.
+    ///
+    /// # Panics
+    /// If its log cannot be read.
+    #[must_use]
+    pub fn times_full(&self) -> usize {
+        let log = std::fs::read(self.folder.join("log")).expect("the server's log");
+        String::from_utf8_lossy(&log).matches("No space left on device").count()
+    }
+
     /// The socket that it listens on.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

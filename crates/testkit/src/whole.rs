@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::audit;
+use domain::ids::PLATFORM;
 use domain::model::{Account, ProvisioningRun, Workspace, WorkspaceStatus};
 use domain::permissions::{Filter, Permissions, Relationship};
 use domain::ports::{AuditLog as _, Page, RunFilter, WorkspaceFilter, Workspaces as _};
@@ -51,6 +52,7 @@ pub async fn discrepancies(
         }
         check_audit(store, &account, &runs, &mut wrong).await;
     }
+    chain(store, PLATFORM, &mut wrong).await;
     for run in runs.values().filter(|r| r.ending.is_none()) {
         wrong.push(format!("run {} has not ended: {:?}", run.id, run.state));
     }
@@ -114,19 +116,25 @@ async fn check_workspace(
     Some(input)
 }
 
-/// The chain verifies, and each run left what is due: its acceptance and its end.
-async fn check_audit(store: &Store, account: &Account, runs: &BTreeMap<saga::RunId, ProvisioningRun>, wrong: &mut Vec<String>) {
+/// The entries of an account's or the platform's audit log, which verifies.
+async fn chain(store: &Store, of: Uuid, wrong: &mut Vec<String>) -> Vec<audit::Entry> {
     let mut entries: Vec<audit::Entry> = Vec::new();
     loop {
-        let page = store.of_account(account.id, entries.last().map_or(0, |e| e.seq), PAGE).await.expect("audit");
+        let page = store.of_account(of, entries.last().map_or(0, |e| e.seq), PAGE).await.expect("audit");
         if page.is_empty() {
             break;
         }
         entries.extend(page);
     }
     if let Err(bad) = audit::verify(&entries) {
-        wrong.push(format!("the audit chain of {}: {bad:?}", account.id));
+        wrong.push(format!("the audit chain of {of}: {bad:?}"));
     }
+    entries
+}
+
+/// The chain verifies, and each run left what is due: its acceptance and its end.
+async fn check_audit(store: &Store, account: &Account, runs: &BTreeMap<saga::RunId, ProvisioningRun>, wrong: &mut Vec<String>) {
+    let entries = chain(store, account.id, wrong).await;
     for run in runs.values().filter(|r| r.account_id == account.id) {
         let of_run: Vec<&audit::Entry> = entries.iter().filter(|e| e.run_id == Some(run.id)).collect();
         let ends = of_run.iter().filter(|e| e.action == "run.end").count();

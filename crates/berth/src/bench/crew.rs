@@ -74,14 +74,6 @@ impl Crew {
         }
     }
 
-    /// The process ids of the workers that have processes of their own.
-    pub fn pids(&self) -> Vec<u32> {
-        match self {
-            Self::Here { .. } => Vec::new(),
-            Self::Processes(hands) => hands.iter().filter_map(|hand| hand.child.id()).collect(),
-        }
-    }
-
     /// Ends the workers' processes as a crash would, at once and without a farewell.
     ///
     /// # Errors

@@ -5,11 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::crew::{self, Crew};
+use super::installation::{Installation, Running};
 use super::place::{On, Place};
 use super::refused;
 use super::report::{Form, Report};
-use super::worker::{Orders, usual_lease};
 use crate::failure::Failure;
 
 /// What workers do when they start is over by then.
@@ -24,8 +23,8 @@ pub struct Arguments {
     /// How many worker processes there are.
     #[arg(long, value_name = "W", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// How long they are watched.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    /// How long they are watched. What they do now and then, they do every 20 seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     seconds: f64,
     #[command(flatten)]
     form: Form,
@@ -41,30 +40,27 @@ impl Arguments {
         let failed = |e: store::db::Error| refused(saga::StoreError::from(e));
         let db = place.store.db();
         let counted = db.count_statements().await.map_err(failed)?;
-        let (ears, _deaf) = crew::ears();
-        let orders = Orders {
-            database: place.location.clone(),
-            connections: self.on.connections,
-            steps: 1,
-            concurrency: 64,
-            lease: usual_lease(),
-            lasting: false,
-        };
-        let crew = Crew::processes(self.workers, &orders, &ears).await?;
-        let pids = crew.pids();
+        let installation = Installation::new(&self.on, place)?;
+        let mut running = Vec::new();
+        for _ in 0..self.workers {
+            running.push(installation.start(&["work"]).await?);
+        }
+        let pids = running.iter().map(Running::pid).collect::<Result<Vec<_>, _>>()?;
         tokio::time::sleep(SETTLED).await;
         let before = (cpu(&pids)?, db.transactions().await.map_err(failed)?, db.statements_done().await.ok());
         let began = tokio::time::Instant::now();
         tokio::time::sleep(Duration::from_secs_f64(self.seconds.clamp(0.01, 86_400.0))).await;
         let seconds = began.elapsed().as_secs_f64();
         let after = (cpu(&pids)?, db.transactions().await.map_err(failed)?, db.statements_done().await.ok());
-        crew.dismiss().await?;
+        for process in running {
+            process.stop().await?;
+        }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let per_second = |before: i64, after: i64| (after - before).max(0) as f64 / seconds;
         let statements = before.2.zip(after.2).filter(|_| counted).map(|(before, after)| per_second(before, after));
         Ok(Report {
             bench: "idle",
-            measures: "Worker processes with nothing to do: the processor time of all of them together, in percent of one core, and what they ask \
+            measures: "Processes of `berth work` with nothing to do: the processor time of all of them together, in percent of one core, and what they ask \
                        of the database. Statements, BEGIN and COMMIT among them, are counted where the server was started with \
                        pg_stat_statements; the database's own processor time is not in the figure."
                 .to_owned(),

@@ -164,13 +164,19 @@ impl Running {
         serde_json::from_slice(&details).map_err(refused)
     }
 
+    /// # Errors
+    /// It has ended.
+    pub fn pid(&self) -> Result<u32, Failure> {
+        self.child.id().ok_or_else(|| Failure::new("a process has ended"))
+    }
+
     /// A line of what the kernel knows of its memory, in MiB.
     ///
     /// # Errors
     /// It is gone.
     pub fn memory(&self, line: &str) -> Result<f64, Failure> {
         let gone = |why: String| Failure::new(format!("the process's memory cannot be read: {why}"));
-        let pid = self.child.id().ok_or_else(|| gone("it has ended".to_owned()))?;
+        let pid = self.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|e| gone(e.to_string()))?;
         let found = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
         let kib: Option<f64> = found.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());

@@ -1,5 +1,6 @@
 //! The loop behind [`domain::housekeeping`]: asks each duty in turn, then sleeps until the first of them wants to be asked
-//! again. It looks up once a poll at least, because others than this process make work for it.
+//! again. It looks up once a poll at least, because others than this process make work for it: so one process looks for all of them,
+//! the one whose worker has been there for longest. The others look more seldom, in case it lives and does not get to it.
 
 use std::time::Duration;
 
@@ -8,13 +9,16 @@ use domain::housekeeping::{
     Done, Walk, apply_freezes_again, deliver_membership_changes, expire_freezes, forget_keys, forget_membership_changes, forget_runs,
     relate_service_accounts, start_purges,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// After this many attempts it is worth a person's look.
 const OLD: u32 = 5;
+/// How many polls a process rests whose worker is not the first.
+const SELDOM: u32 = 10;
 
 /// `runs_kept`: how long runs are kept after their end; zero: for ever.
-pub async fn run(berth: Berth, poll: Duration, runs_kept: Duration, stop: CancellationToken) {
+pub async fn run(berth: Berth, poll: Duration, runs_kept: Duration, mut is_first: watch::Receiver<bool>, stop: CancellationToken) {
     let mut walk = Walk::default();
     loop {
         let runs = if runs_kept.is_zero() { Ok(Done::default()) } else { forget_runs(&berth, &mut walk, runs_kept).await };
@@ -28,7 +32,7 @@ pub async fn run(berth: Berth, poll: Duration, runs_kept: Duration, stop: Cancel
             ("forget runs", runs),
             ("forget idempotency keys", forget_keys(&berth).await),
         ];
-        let mut rest = poll;
+        let mut rest = if *is_first.borrow_and_update() { poll } else { poll * SELDOM };
         for (duty, answer) in duties {
             match answer {
                 Ok(Done { next, trouble }) => {
@@ -48,6 +52,7 @@ pub async fn run(berth: Berth, poll: Duration, runs_kept: Duration, stop: Cancel
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(rest) => {}
+            Ok(()) = is_first.changed() => {}
         }
     }
 }

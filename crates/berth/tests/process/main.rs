@@ -9,6 +9,7 @@ mod database_away;
 mod drift;
 mod export;
 mod first_start;
+mod hints;
 mod hostile;
 mod installation;
 mod issuers;

@@ -1,7 +1,10 @@
 //! An installation behind a real `PgBouncer` in transaction mode.
 
+use std::path::Path;
+
 use serde_json::json;
 
+use crate::hints;
 use crate::installation::{APP, Installation, OWNER};
 use crate::server::{answer, text};
 
@@ -51,11 +54,27 @@ async fn with_a_pooler_in_between_everything_goes_as_without() {
     assert_eq!(export.status(), 200);
     assert!(export.text().await.unwrap().lines().count() > 5);
 
-    for process in workers.into_iter().chain([server]) {
+    // Beside the pooler, a connection that it does not stand in front of passes hints on: nobody looks in time without one.
+    for worker in workers {
+        let log = worker.log.clone();
+        assert!(worker.stop().await.success());
+        assert_is_untroubled(&log);
+    }
+    for (name, value) in [("BERTH_DATABASE__DIRECT_URL", direct.as_str()), ("BERTH_WORKER__POLL", "1h")] {
+        installation.set(name, value);
+    }
+    let worker = installation.work().await;
+    hints::assert_new_runs_start(&server).await;
+
+    for process in [worker, server] {
         let log = process.log.clone();
         assert!(process.stop().await.success());
-        let log = std::fs::read_to_string(log).unwrap();
-        assert!(!log.contains("prepared statement") && !log.contains("ERROR"), "{log}");
+        assert_is_untroubled(&log);
     }
     installation.world().await.assert_whole();
+}
+
+fn assert_is_untroubled(log: &Path) {
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.contains("prepared statement") && !log.contains("ERROR"), "{log}");
 }

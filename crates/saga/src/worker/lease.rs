@@ -65,8 +65,9 @@ impl Lease {
             let sent = Instant::now();
             due = sent + options.renew_every;
             match timeout_at(self.trusted_until, shared.runs.renew(self.worker, options.lease)).await {
-                Ok(Ok(Renewal::Alive { now, requested, pauses, others_until })) => {
+                Ok(Ok(Renewal::Alive { now, requested, pauses, others_until, is_first })) => {
                     shared.hear(pauses);
+                    shared.first.send_if_modified(|was| std::mem::replace(was, is_first) != is_first);
                     others.send_replace(others_until.map(|until| Instant::now() + until.since(now)));
                     self.trusted_until = sent + options.lease.mul_f64(TRUSTED_PART);
                     if !requested.is_empty() && heard.send(requested).is_err() {

@@ -121,6 +121,26 @@ async fn on_postgres_a_new_worker_leaves_the_others_their_runs() {
     assert!(matches!(renew(&world, first).await, Renewal::Alive { .. }));
 }
 
+/// What one process does for all, the worker's does that has been there for longest.
+#[tokio::test]
+async fn of_living_workers_one_is_the_first() {
+    let world = World::new(Postgres).await;
+    let is_first = async |worker| match renew(&world, worker).await {
+        Renewal::Alive { is_first, .. } => is_first,
+        Renewal::Dead => panic!("dead"),
+    };
+    let (first, second) = (world.worker().await, world.worker().await);
+    assert_eq!((is_first(first).await, is_first(second).await), (true, false));
+    Runs::<Change>::retire(&world.store, first).await.unwrap();
+    let third = world.worker().await;
+    assert_eq!((is_first(second).await, is_first(third).await), (true, false));
+    world.test.db.advance(Duration::from_secs(9));
+    assert!(!is_first(third).await);
+    world.test.db.advance(Duration::from_secs(2));
+    assert_eq!(bury(&world).await, 1, "the second one has not renewed its lease");
+    assert!(is_first(third).await);
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_at_once_share_the_runs_out(#[values(Sqlite, Postgres)] backend: Backend) {

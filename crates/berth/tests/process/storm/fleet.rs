@@ -193,11 +193,6 @@ impl Fleet {
         println!("{}; {} runs in all: {states:?}", self.load.said(), world.runs().len());
         states
     }
-
-    /// What all processes together have logged of something.
-    pub fn logged(&self, what: &str) -> usize {
-        self.logs.iter().map(|log| std::fs::read_to_string(log).unwrap().matches(what).count()).sum()
-    }
 }
 
 /// What a test of the long form may wait for its runs.
