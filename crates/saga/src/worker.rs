@@ -182,6 +182,7 @@ impl<C: Clone + Send + Sync + 'static> Worker<C> {
                 }
                 Some(runs) = requested.recv() => executors.notify(&runs),
                 Some(ended) = executors.set.join_next_with_id() => {
+                    shared.commits.expect(executors.set.len());
                     if !executors.ended(&ended) {
                         lost.cancel();
                     }

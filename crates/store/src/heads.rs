@@ -9,17 +9,22 @@ use uuid::Uuid;
 use crate::db::{Columns, Error, Rank, Row, Tx};
 
 crate::statements! {
+    // The time is read once the row is locked.
     LOCK = split(
-        "select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn from account_heads
-         where bucket = $1 and account_id = $2 for update",
-        "select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn from account_heads
-         where bucket = $1 and account_id = $2",
+        "with locked as materialized (
+           select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn from account_heads
+           where bucket = $2 and account_id = $3 for update)
+         select locked.*, clock_timestamp() + $1 * interval '1 microsecond' as now from locked",
+        "select audit_seq, audit_hash, audit_at, workspaces_live, workspaces_max, last_turn,
+           cast(round(unixepoch('subsec') * 1000) as integer) * 1000 + $1 as now
+         from account_heads where bucket = $2 and account_id = $3",
     );
-    // In one order, as everywhere; the time is read once a row is locked.
+    // In one order, as everywhere. `(select $2)` hides how many accounts there are, or each call would be planned anew.
     LOCK_ALL = split(
         "with locked as materialized (
            select h.account_id, h.audit_seq, h.audit_hash, h.audit_at, h.workspaces_live, h.workspaces_max, h.last_turn
-           from account_heads h join unnest($2::smallint[], $3::uuid[]) as k(bucket, id) on k.bucket = h.bucket and k.id = h.account_id
+           from account_heads h join unnest((select $2::smallint[]), (select $3::uuid[])) as k(bucket, id)
+             on k.bucket = h.bucket and k.id = h.account_id
            order by h.account_id for update of h)
          select locked.*, clock_timestamp() + $1 * interval '1 microsecond' as now, a.status
          from locked left join accounts a on a.id = locked.account_id",
@@ -31,8 +36,8 @@ crate::statements! {
     );
     SAVE_ALL = split(
         "update account_heads h set audit_seq = k.seq, audit_hash = k.hash, workspaces_live = k.live, last_turn = k.turn, audit_at = k.at
-         from unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[], $7::timestamptz[])
-           as k(bucket, id, seq, hash, live, turn, at)
+         from unnest((select $1::smallint[]), (select $2::uuid[]), (select $3::bigint[]), (select $4::bytea[]), (select $5::bigint[]),
+             (select $6::bigint[]), (select $7::timestamptz[])) as k(bucket, id, seq, hash, live, turn, at)
          where h.bucket = k.bucket and h.account_id = k.id",
         "update account_heads set audit_seq = k.value->>2, audit_hash = unhex(k.value->>3), workspaces_live = k.value->>4,
            last_turn = k.value->>5, audit_at = k.value->>6
@@ -49,7 +54,7 @@ crate::statements! {
 }
 
 /// Microseconds between two runs of one account in the queue.
-const TURN_STEP: i64 = 10_000;
+pub(crate) const TURN_STEP: i64 = 10_000;
 
 /// An account's head row, locked until the transaction ends.
 #[derive(Debug)]
@@ -81,8 +86,10 @@ pub(crate) async fn insert(tx: &mut Tx, account: Uuid, workspaces_max: i64) -> R
 
 pub(crate) async fn lock(tx: &mut Tx, account: Uuid) -> Result<Option<Head>, Error> {
     tx.locks(Rank::Head);
-    let row = tx.query(&LOCK).bind(bucket(account)).bind(account).fetch_optional().await?;
-    row.as_ref().map(|row| head(row, account)).transpose()
+    let offset = tx.offset();
+    let Some(row) = tx.query(&LOCK).bind(offset).bind(bucket(account)).bind(account).fetch_optional().await? else { return Ok(None) };
+    tx.learn(row.get("now")?);
+    head(&row, account).map(Some)
 }
 
 fn head(row: &Row, account_id: Uuid) -> Result<Head, Error> {

@@ -5,8 +5,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::ports::{Commit, CommitAnswer, Runs, StoreError};
@@ -25,11 +27,18 @@ pub(crate) struct Batcher<C> {
     queue: Mutex<Vec<Queued<C>>>,
     /// Transactions at once: while one waits for the disk, the next one can be executed.
     places: Semaphore,
+    /// How many may hand something in; at most one commit of each is under way.
+    members: AtomicUsize,
 }
 
 impl<C: Send + 'static> Batcher<C> {
     pub fn new(runs: Arc<dyn Runs<C>>, at_once: usize) -> Self {
-        Self { runs, queue: Mutex::default(), places: Semaphore::new(at_once.max(1)) }
+        Self { runs, queue: Mutex::default(), places: Semaphore::new(at_once.max(1)), members: AtomicUsize::new(usize::MAX) }
+    }
+
+    /// From now on this many may hand something in: when all of them have, nobody more is waited for.
+    pub fn expect(&self, members: usize) {
+        self.members.store(members, Ordering::Relaxed);
     }
 
     /// The store's answer to this commit, whoever shared the transaction. Where the one who commits for others is dropped in
@@ -38,13 +47,25 @@ impl<C: Send + 'static> Batcher<C> {
         let (answer, mut answered) = oneshot::channel();
         self.lock().push(Queued { commit, answer });
         loop {
-            let place = tokio::select! {
-                biased;
-                told = &mut answered => return told.unwrap_or_else(|_| gone()),
-                place = self.places.acquire() => place,
+            // Whoever finds a place free does not listen meanwhile: his own answer need not wake him.
+            let place = if let Ok(free) = self.places.try_acquire() {
+                Ok(free)
+            } else {
+                tokio::select! {
+                    biased;
+                    told = &mut answered => return told.unwrap_or_else(|_| gone()),
+                    place = self.places.acquire() => place,
+                }
             };
+            match answered.try_recv() {
+                Ok(told) => return told,
+                Err(TryRecvError::Closed) => return gone(),
+                Err(TryRecvError::Empty) => {}
+            }
             // A batch's answers wake its members at once: without this the first of them would commit alone, and the others wait for it.
-            tokio::task::yield_now().await;
+            if self.lock().len() < self.members.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
             let taken: Vec<Queued<C>> = {
                 let mut queue = self.lock();
                 let many = queue.len().min(LARGEST);

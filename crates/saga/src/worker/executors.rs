@@ -42,6 +42,7 @@ impl Executors {
             *self.at_work.entry(scope.clone()).or_default() += 1;
         }
         let task = self.set.spawn(executor.execute()).id();
+        shared.commits.expect(self.set.len());
         self.by_task.insert(task, (id, limited));
         self.inboxes.insert(id, (task, inbox));
     }

@@ -128,3 +128,14 @@ async fn a_commit_behind_many_whose_executors_are_gone_is_made_though_nobody_com
     assert!(is_committed(&answer) && is_committed(&first.await.unwrap()));
     assert_eq!(gated.batches.lock().unwrap().iter().map(Vec::len).sum::<usize>(), 2 * LARGEST + 2, "those of the others as well");
 }
+
+#[tokio::test]
+async fn where_all_have_handed_in_nobody_is_waited_for() {
+    for (members, at_once) in [(1, true), (2, false)] {
+        let gated = Arc::new(Gated { gate: Semaphore::new(1_000), batches: Mutex::default() });
+        let batcher = Batcher::new(gated, 1);
+        batcher.expect(members);
+        let mut alone = Box::pin(batcher.commit(commit()));
+        assert_eq!(futures::poll!(&mut alone).is_ready(), at_once, "{members} members");
+    }
+}
