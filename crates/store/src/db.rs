@@ -282,15 +282,18 @@ impl Tx {
     }
 }
 
-/// A prepared statement whose tables a migration has changed, or that a pooler has lost, would be refused for ever: the
-/// connection forgets all that it has prepared, and the transaction can be begun again.
-async fn forget_stale(on: &mut Held, error: sqlx::Error) -> Error {
-    let is_stale = error.as_database_error().is_some_and(error::is_stale_statement);
-    let error = Error::from(error);
-    if is_stale && let Err(trouble) = on.clear_cached_statements().await {
+/// What an error tells of the connection. A prepared statement whose tables a migration has changed, or that a pooler has lost, would be
+/// refused for ever: the connection forgets all that it has prepared, and the transaction can be begun again. A server that has become a
+/// standby would refuse all changes, and answer with what was: no connection to it is kept.
+async fn failed(on: &mut Held, error: sqlx::Error) -> Error {
+    let cause = error.as_database_error();
+    let (is_stale, is_read_only) = (cause.is_some_and(error::is_stale_statement), cause.is_some_and(error::is_read_only));
+    if is_read_only {
+        on.forsake_server();
+    } else if is_stale && let Err(trouble) = on.clear_cached_statements().await {
         tracing::debug!(%trouble, "prepared statements could not be forgotten");
     }
-    error
+    error.into()
 }
 
 /// A statement with its values, about to be executed.
@@ -314,7 +317,7 @@ macro_rules! run {
                 let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
                 match query.$method(&mut **tx).await {
                     Ok(done) => either!(Postgres, done),
-                    Err(error) => return Err(forget_stale(tx, error).await),
+                    Err(error) => return Err(failed(tx, error).await),
                 }
             }
             (Inner::Reader(tx), Arguments::Sqlite(values)) => {

@@ -32,13 +32,14 @@ impl Error {
     pub(super) fn at_commit(error: sqlx::Error) -> Self {
         match Self::from(error) {
             sure @ (Self::Unfit(_) | Self::Stale(_) | Self::Contended(_)) => sure,
-            Self::Unavailable(text) if text.starts_with(DISK_FULL) => Self::Unavailable(text),
+            Self::Unavailable(text) if text.starts_with(DISK_FULL) || text.starts_with(READ_ONLY) => Self::Unavailable(text),
             Self::LockTimeout(text) | Self::Unavailable(text) | Self::Unknown(text) | Self::Broken(text) => Self::Unknown(text),
         }
     }
 }
 
 const DISK_FULL: &str = "the disk that holds the database is full; free some space";
+const READ_ONLY: &str = "the database's server changes nothing, as a standby does";
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
@@ -74,17 +75,28 @@ pub(super) fn is_stale_statement(cause: &(dyn DatabaseError + 'static)) -> bool 
     }
 }
 
+/// It tells of the connection, and changed nothing.
+pub(super) fn is_of_connection(cause: &(dyn DatabaseError + 'static)) -> bool {
+    is_stale_statement(cause) || is_read_only(cause)
+}
+
+/// The server is a standby now, or is protected: whoever is connected to it is connected to the wrong one.
+pub(super) fn is_read_only(cause: &(dyn DatabaseError + 'static)) -> bool {
+    cause.code().as_deref() == Some("25006")
+}
+
 /// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
 fn of_postgres(code: &str, text: String) -> Error {
     match code {
         "40001" | "40P01" => Error::Contended(text),
         "55P03" => Error::LockTimeout(text),
         "53100" => Error::Unavailable(format!("{DISK_FULL}: {text}")),
+        "25006" => Error::Unavailable(format!("{READ_ONLY}: {text}")),
         // Cancelled by statement_timeout; being shut down; not yet up.
         "57014" | "57P01" | "57P02" | "57P03" => Error::Unavailable(text),
         _ => match code.get(..2) {
             Some("22" | "23" | "54") => Error::Unfit(text),
-            // Connections, a read-only database (a standby, a protected disk), refused log-ins, no such database, resources, the system.
+            // Connections, a transaction's state, refused log-ins, no such database, resources, the system.
             Some("08" | "25" | "28" | "3D" | "53" | "58") => Error::Unavailable(text),
             _ => Error::Broken(text),
         },

@@ -129,6 +129,15 @@ impl Held {
         self.in_transaction = false;
     }
 
+    /// What is connected to this server shall be so no longer than it is in use: the next ones find the server that the name leads to.
+    pub fn forsake_server(&mut self) {
+        let mut ready = std::mem::take(&mut *self.kept.ready());
+        for ready in ready.iter_mut().chain(&mut self.ready) {
+            ready.connection.close_on_drop();
+            ready.uses = USES;
+        }
+    }
+
     /// The connection is gone; its place is left.
     fn close(mut self) -> Result<OwnedSemaphorePermit, sqlx::Error> {
         if let Some(mut ready) = self.ready.take() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use super::open::Session;
-use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error, forget_stale};
+use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error, failed};
 
 /// A statement with its values, about to be executed outside of any other transaction.
 pub struct Once<'d> {
@@ -119,9 +119,7 @@ impl Once<'_> {
                     held.done();
                     rows
                 }
-                Err(error) if error.as_database_error().is_some_and(error::is_stale_statement) => {
-                    return Err(forget_stale(&mut held, error).await);
-                }
+                Err(error) if error.as_database_error().is_some_and(error::is_of_connection) => return Err(failed(&mut held, error).await),
                 Err(error) => return Err(Error::at_commit(error)),
             }
         } else {

@@ -130,3 +130,25 @@ async fn a_statement_whose_table_has_changed_is_prepared_anew() {
     run(&other, &CHANGE_BACK).await.unwrap();
     db.attempt(|| run(&db, &READ)).await.unwrap();
 }
+
+/// As after a failover that leaves the old server there, as a standby: all who were connected to it would stay with it.
+#[tokio::test]
+async fn no_connection_is_kept_to_a_server_that_has_become_read_only() {
+    let cluster = Cluster::start();
+    let order = |sql: &str| cluster.psql(SUPERUSER, "postgres", sql).unwrap();
+    order("create database house");
+    order("alter database house set default_transaction_read_only = on");
+    let db = Db::open_postgres(&cluster.url(SUPERUSER, "house"), 3, Waits::default()).await.unwrap();
+    let two = (db.write().await.unwrap(), db.write().await.unwrap());
+    two.0.commit().await.unwrap();
+    two.1.commit().await.unwrap();
+    // Of new connections.
+    order("alter database house set default_transaction_read_only = off");
+    let error = db.write().await.unwrap().query(&MAKE).execute().await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(text) if text.contains("as a standby does")), "{error:?}");
+    let (mut one, mut other) = (db.write().await.unwrap(), db.write().await.unwrap());
+    one.query(&MAKE).execute().await.unwrap();
+    one.commit().await.unwrap();
+    other.query(&CHANGE).execute().await.unwrap();
+    other.commit().await.unwrap();
+}
