@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod migrate;
 mod once;
 mod open;
+mod query;
 pub(crate) mod roles;
 mod scratch;
 pub(crate) mod server;
@@ -20,13 +21,12 @@ mod statement;
 mod value;
 mod writer;
 
-use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use saga::Time;
-use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
 
 use kept::{Held, Kept};
 use writer::{Shares, Taken, Writer};
@@ -37,6 +37,7 @@ pub use hints::{Hint, Hints};
 pub use limits::{Limit, Measured};
 pub use migrate::{BINARY, MigrateError, migrations, schema_digest};
 pub use open::{Access, Pooler, Waits};
+pub use query::Query;
 pub use roles::Granted;
 pub use scratch::Scratch;
 pub use statement::Statement;
@@ -250,7 +251,7 @@ impl Tx {
             Inner::Postgres(_) => Arguments::Postgres(sqlx::postgres::PgArguments::default()),
             Inner::Reader(_) | Inner::Writer(_) => Arguments::Sqlite(sqlx::sqlite::SqliteArguments::default()),
         };
-        Query { tx: self, statement, more: Vec::new(), arguments, failed: None }
+        Query::new(self, statement, arguments)
     }
 
     /// # Errors
@@ -279,145 +280,5 @@ impl Tx {
             Inner::Writer(taken) => taken.refused(error).await,
             Inner::Postgres(_) | Inner::Reader(_) => error,
         }
-    }
-}
-
-/// What an error tells of the connection. A prepared statement whose tables a migration has changed, or that a pooler has lost, would be
-/// refused for ever: the connection forgets all that it has prepared, and the transaction can be begun again. A server that has become a
-/// standby would refuse all changes, and answer with what was: no connection to it is kept.
-async fn failed(on: &mut Held, error: sqlx::Error) -> Error {
-    let cause = error.as_database_error();
-    let (is_stale, is_read_only) = (cause.is_some_and(error::is_stale_statement), cause.is_some_and(error::is_read_only));
-    if is_read_only {
-        on.forsake_server();
-    } else if is_stale && let Err(trouble) = on.clear_cached_statements().await {
-        tracing::debug!(%trouble, "prepared statements could not be forgotten");
-    }
-    error.into()
-}
-
-/// A statement with its values, about to be executed.
-pub struct Query<'t> {
-    tx: &'t mut Tx,
-    statement: &'static Statement,
-    /// That are executed after it.
-    more: Vec<&'static Statement>,
-    arguments: Arguments,
-    failed: Option<String>,
-}
-
-/// Runs `$method` of the driver's query on the transaction's connection.
-macro_rules! run {
-    ($self:ident, $method:ident) => {{
-        if let Some(text) = $self.failed {
-            return Err(Error::Broken(format!("{}: {text}", $self.statement.name)));
-        }
-        match (&mut $self.tx.inner, $self.arguments) {
-            (Inner::Postgres(tx), Arguments::Postgres(values)) => {
-                let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
-                match query.$method(&mut **tx).await {
-                    Ok(done) => either!(Postgres, done),
-                    Err(error) => return Err(failed(tx, error).await),
-                }
-            }
-            (Inner::Reader(tx), Arguments::Sqlite(values)) => {
-                either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)
-            }
-            (Inner::Writer(taken), Arguments::Sqlite(values)) => {
-                let (connection, text) = taken.ask(&[$self.statement.sqlite])?;
-                match sqlx::query_with(text, values).$method(connection).await {
-                    Ok(done) => either!(Sqlite, done),
-                    Err(error) => return Err(taken.failed(error).await),
-                }
-            }
-            _ => return Err(Error::broken("values of one driver for the other")),
-        }
-    }};
-}
-
-impl Query<'_> {
-    #[must_use]
-    pub fn bind(mut self, value: impl Bind) -> Self {
-        if let Err(error) = value.add(&mut self.arguments) {
-            self.failed.get_or_insert(error.to_string());
-        }
-        self
-    }
-
-    /// Has the writer on SQLite execute another statement after this one, without a pause; its values are bound next. The parameters of
-    /// each are places without a number (`?`), and all of them are bound.
-    #[must_use]
-    pub fn then(mut self, statement: &'static Statement) -> Self {
-        if !matches!(self.tx.inner, Inner::Writer(_)) {
-            self.failed.get_or_insert_with(|| "only SQLite's writer takes several statements at once".to_owned());
-        }
-        self.more.push(statement);
-        self
-    }
-
-    /// Returns how many rows each of the statements changed.
-    ///
-    /// # Errors
-    /// As sorted by [`Error`]: of the first that failed, and those after it were not executed.
-    pub async fn execute_each(self) -> Result<Vec<u64>, Error> {
-        if let Some(text) = self.failed {
-            return Err(Error::Broken(format!("{}: {text}", self.statement.name)));
-        }
-        match (&mut self.tx.inner, self.arguments) {
-            (Inner::Writer(taken), Arguments::Sqlite(values)) => {
-                let texts: Vec<&str> = iter::once(self.statement).chain(self.more).map(|statement| statement.sqlite).collect();
-                taken.execute(&texts, values).await
-            }
-            _ => Err(Error::broken("only SQLite's writer tells of each statement")),
-        }
-    }
-
-    /// Returns how many rows it changed.
-    ///
-    /// # Errors
-    /// As sorted by [`Error`].
-    pub async fn execute(self) -> Result<u64, Error> {
-        if matches!(self.tx.inner, Inner::Writer(_)) {
-            return Ok(self.execute_each().await?.pop().unwrap_or_default());
-        }
-        macro_rules! either {
-            ($arm:ident, $done:expr) => {
-                $done.rows_affected()
-            };
-        }
-        Ok(run!(self, execute))
-    }
-
-    /// # Errors
-    /// As sorted by [`Error`].
-    pub async fn fetch_optional(self) -> Result<Option<Row>, Error> {
-        macro_rules! either {
-            ($arm:ident, $row:expr) => {
-                $row.map(Row::$arm)
-            };
-        }
-        Ok(run!(self, fetch_optional))
-    }
-
-    /// # Errors
-    /// As sorted by [`Error`]; and if there is no row.
-    pub async fn fetch_one(self) -> Result<Row, Error> {
-        macro_rules! either {
-            ($arm:ident, $row:expr) => {
-                Row::$arm($row)
-            };
-        }
-        Ok(run!(self, fetch_one))
-    }
-
-    /// # Errors
-    /// As sorted by [`Error`].
-    pub async fn fetch_all(self) -> Result<Vec<Row>, Error> {
-        macro_rules! either {
-            ($arm:ident, $rows:expr) => {
-                $rows.into_iter().map(Row::$arm).collect()
-            };
-        }
-        Ok(run!(self, fetch_all))
     }
 }

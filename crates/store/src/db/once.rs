@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use super::open::Session;
-use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error, failed};
+use super::query::failed;
+use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error};
 
 /// A statement with its values, about to be executed outside of any other transaction.
 pub struct Once<'d> {
