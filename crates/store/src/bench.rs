@@ -5,7 +5,14 @@ pub(crate) mod finished;
 pub(crate) mod owned;
 pub(crate) mod submit;
 
+use domain::Principal;
+use domain::ids::bucket;
+use saga::DefinitionId;
+use sqlx::error::BoxDynError;
+use uuid::Uuid;
+
 use crate::Store;
+use crate::db::{Arguments, Bind};
 
 pub use audit::Filling;
 
@@ -20,5 +27,25 @@ impl Store {
     #[must_use]
     pub fn bench(&self) -> Bench {
         Bench { store: self.clone() }
+    }
+}
+
+/// Whose runs, of which saga, made by whom: seven values of a statement that inserts runs.
+#[derive(Clone, Copy)]
+struct Runs<'a> {
+    account: Uuid,
+    definition: &'a DefinitionId,
+    creator: Principal,
+}
+
+impl Bind for Runs<'_> {
+    fn add(self, to: &mut Arguments) -> Result<(), BoxDynError> {
+        bucket(self.account).add(to)?;
+        self.account.add(to)?;
+        self.definition.name.as_str().add(to)?;
+        i64::from(self.definition.version).add(to)?;
+        self.definition.digest.as_str().add(to)?;
+        self.creator.kind.as_str().add(to)?;
+        self.creator.id.add(to)
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 
 use crate::installation::Installation;
-use crate::server::{PATIENCE, Server, answer};
+use crate::server::{Server, answer, is_at_its_backend};
 
 const NEVER: [(&str, &str); 3] = [("BERTH_WORKER__POLL", "1h"), ("BERTH_WORKER__LEASE", "3h"), ("BERTH_WORKER__RENEW", "1h")];
 
@@ -49,15 +49,9 @@ async fn what_is_asked_of_a_run_reaches_its_owner_at_once() {
     installation.set("BERTH_WORKER__DRAIN", "200ms");
     let worker = installation.work().await;
     let path = format!("/v1/provisioning-runs/{}", create(&server, "Hangs").await);
-    until(&server, &path, |run| run["steps"].as_array().unwrap().iter().any(|s| s["name"] == "backend-dev" && s["state"] == "running"))
-        .await;
+    server.until(&path, is_at_its_backend).await;
     let (status, asked) = answer(server.request(Method::POST, &format!("{path}/cancel")).send().await.unwrap()).await;
     assert!(status.is_success(), "{status} {asked}");
-    until(&server, &path, |run| run["state"] == "compensating" || run["terminal"] == true).await;
+    server.until(&path, |run| run["state"] == "compensating" || run["terminal"] == true).await;
     assert!(worker.stop().await.success() && server.stop().await.success());
-}
-
-async fn until(server: &Server, path: &str, is_so: impl Fn(&serde_json::Value) -> bool) {
-    let looks = async { while !is_so(&server.get(path).await.1) {} };
-    tokio::time::timeout(PATIENCE, looks).await.expect("the run gets there");
 }

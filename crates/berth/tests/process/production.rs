@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::installation::{APP, Installation, OWNER};
-use crate::server::{PATIENCE, answer, text};
+use crate::server::{PATIENCE, answer, is_at_its_backend, text};
 
 /// What a command says that ends with exit code 1.
 async fn refused(mut command: Command) -> String {
@@ -106,16 +106,7 @@ async fn a_worker_that_is_told_to_stop_hands_on_what_it_was_at() {
     let (_, accepted) = server.create("Hangs").await;
     let run = accepted["provisioning_run_id"].as_str().unwrap().to_owned();
     let path = format!("/v1/provisioning-runs/{run}");
-    tokio::time::timeout(PATIENCE, async {
-        loop {
-            let (_, body) = server.get(&path).await;
-            if body["steps"].as_array().unwrap().iter().any(|s| s["name"] == "backend-dev" && s["state"] == "running") {
-                break;
-            }
-        }
-    })
-    .await
-    .expect("the run reaches its backend");
+    server.until(&path, is_at_its_backend).await;
     assert_eq!(hanging.stop().await.code(), Some(0));
 
     installation.unset("BERTH_DEV__BACKEND_HANG_RATE");

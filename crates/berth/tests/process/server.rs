@@ -101,6 +101,12 @@ impl Server {
         answer(self.request(Method::POST, "/v1/workspaces").json(&body).send().await.unwrap()).await
     }
 
+    /// Looks until what stands at `path` is so.
+    pub async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) {
+        let looks = async { while !is_so(&self.get(path).await.1) {} };
+        tokio::time::timeout(PATIENCE, looks).await.unwrap_or_else(|_| panic!("{path} does not get there"));
+    }
+
     /// Long-polls a run until it has ended.
     pub async fn ended(&self, run: &str) -> Value {
         let path = format!("/v1/provisioning-runs/{run}");
@@ -144,6 +150,11 @@ impl Server {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// The run's first call to a backend is under way.
+pub fn is_at_its_backend(run: &Value) -> bool {
+    run["steps"].as_array().unwrap().iter().any(|step| step["name"] == "backend-dev" && step["state"] == "running")
 }
 
 impl Drop for Server {

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::server::{PATIENCE, Server};
+use crate::server::{PATIENCE, Server, is_at_its_backend};
 use crate::world::World;
 
 #[tokio::test]
@@ -15,16 +15,7 @@ async fn sigterm_drains_and_the_next_start_takes_up_what_was_open() {
     let run = accepted["provisioning_run_id"].as_str().unwrap().to_owned();
     let path = format!("/v1/provisioning-runs/{run}");
     // Its first backend call hangs now; it is open while the process is told to stop.
-    tokio::time::timeout(PATIENCE, async {
-        loop {
-            let (_, body) = server.get(&path).await;
-            if body["steps"].as_array().unwrap().iter().any(|s| s["name"] == "backend-dev" && s["state"] == "running") {
-                break;
-            }
-        }
-    })
-    .await
-    .expect("the run reaches its backend");
+    server.until(&path, is_at_its_backend).await;
     let log = server.log.clone();
     assert_eq!(server.stop().await.code(), Some(0));
     let log = std::fs::read_to_string(log).unwrap();

@@ -7,7 +7,7 @@ use saga::{DefinitionId, Event, StoreError};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Bench;
+use super::{Bench, Runs};
 use crate::db::Error;
 
 crate::statements! {
@@ -64,20 +64,7 @@ impl Bench {
     ) -> Result<(), Error> {
         let mut tx = self.store.db.write().await?;
         let now = tx.now().await?;
-        tx.query(&FINISHED)
-            .bind(bucket(account))
-            .bind(account)
-            .bind(definition.name.as_str())
-            .bind(i64::from(definition.version))
-            .bind(definition.digest.as_str())
-            .bind(creator.kind.as_str())
-            .bind(creator.id)
-            .bind(now)
-            .bind(10_i64)
-            .bind(from)
-            .bind(to)
-            .execute()
-            .await?;
+        tx.query(&FINISHED).bind(Runs { account, definition, creator }).bind(now).bind(10_i64).bind(from).bind(to).execute().await?;
         if journal > 0 {
             let event = json!(Event::Ended { ending: Ending::Succeeded });
             let rows = tx.query(&JOURNAL).bind(bucket(account)).bind(now).bind(event).bind(from).bind(to).bind(i64::from(journal));

@@ -6,7 +6,7 @@ use saga::{DefinitionId, RunId, StoreError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Bench;
+use super::{Bench, Runs};
 use crate::db::{Columns, Error};
 use crate::heads;
 
@@ -80,16 +80,11 @@ impl Bench {
         total: u32,
         runs: &[RunId],
     ) -> Result<(), Error> {
+        let of = Runs { account, definition, creator };
         if let Some(once) = self.store.db.once(&SUBMIT) {
             let query = once
                 .bind(self.store.db.offset())
-                .bind(bucket(account))
-                .bind(account)
-                .bind(definition.name.as_str())
-                .bind(i64::from(definition.version))
-                .bind(definition.digest.as_str())
-                .bind(creator.kind.as_str())
-                .bind(creator.id)
+                .bind(of)
                 .bind(i64::from(total))
                 .bind(heads::TURN_STEP)
                 .bind(Columns::default().ids(runs.iter().map(|run| run.0)));
@@ -100,19 +95,7 @@ impl Bench {
         let mut head = heads::lock_known(&mut tx, account).await?;
         let now = tx.now().await?;
         let rows: Value = runs.iter().map(|run| json!({"id": run.0.simple().to_string(), "turn": head.next_turn(now)})).collect();
-        tx.query(&SUBMIT)
-            .bind(bucket(account))
-            .bind(account)
-            .bind(definition.name.as_str())
-            .bind(i64::from(definition.version))
-            .bind(definition.digest.as_str())
-            .bind(creator.kind.as_str())
-            .bind(creator.id)
-            .bind(now)
-            .bind(i64::from(total))
-            .bind(rows)
-            .execute()
-            .await?;
+        tx.query(&SUBMIT).bind(of).bind(now).bind(i64::from(total)).bind(rows).execute().await?;
         heads::save(&mut tx, &head).await?;
         tx.commit().await
     }

@@ -75,11 +75,6 @@ pub(super) fn is_stale_statement(cause: &(dyn DatabaseError + 'static)) -> bool 
     }
 }
 
-/// It tells of the connection, and changed nothing.
-pub(super) fn is_of_connection(cause: &(dyn DatabaseError + 'static)) -> bool {
-    is_stale_statement(cause) || is_read_only(cause)
-}
-
 /// The server is a standby now, or is protected: whoever is connected to it is connected to the wrong one.
 pub(super) fn is_read_only(cause: &(dyn DatabaseError + 'static)) -> bool {
     cause.code().as_deref() == Some("25006")

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use super::open::Session;
-use super::query::failed;
-use super::{Arguments, Bind, Db, Error, Pools, Row, Statement, error};
+use super::query::mend;
+use super::{Arguments, Bind, Db, Error, Pools, Row, Statement};
 
 /// A statement with its values, about to be executed outside of any other transaction.
 pub struct Once<'d> {
@@ -120,8 +120,10 @@ impl Once<'_> {
                     held.done();
                     rows
                 }
-                Err(error) if error.as_database_error().is_some_and(error::is_of_connection) => return Err(failed(&mut held, error).await),
-                Err(error) => return Err(Error::at_commit(error)),
+                Err(error) => {
+                    mend(&mut held, &error).await;
+                    return Err(Error::at_commit(error));
+                }
             }
         } else {
             // A pooler lets timeouts be told to a transaction only.

@@ -7,18 +7,18 @@ use sqlx::Connection as _;
 use super::kept::Held;
 use super::{Arguments, Bind, Error, Inner, Row, Statement, Tx, error};
 
-/// What an error tells of the connection. A prepared statement whose tables a migration has changed, or that a pooler has lost, would be
-/// refused for ever: the connection forgets all that it has prepared, and the transaction can be begun again. A server that has become a
-/// standby would refuse all changes, and answer with what was: no connection to it is kept.
-pub(super) async fn failed(on: &mut Held, error: sqlx::Error) -> Error {
-    let cause = error.as_database_error();
-    let (is_stale, is_read_only) = (cause.is_some_and(error::is_stale_statement), cause.is_some_and(error::is_read_only));
-    if is_read_only {
+/// Does for the connection what an error on it asks for. A prepared statement whose tables a migration has changed, or that a pooler has
+/// lost, would be refused for ever: the connection forgets all that it has prepared, and the transaction can be begun again. A server that
+/// has become a standby would refuse all changes, and answer with what was: no connection to it is kept.
+pub(super) async fn mend(on: &mut Held, error: &sqlx::Error) {
+    let Some(cause) = error.as_database_error() else { return };
+    if error::is_read_only(cause) {
         on.forsake_server();
-    } else if is_stale && let Err(trouble) = on.clear_cached_statements().await {
+    } else if error::is_stale_statement(cause)
+        && let Err(trouble) = on.clear_cached_statements().await
+    {
         tracing::debug!(%trouble, "prepared statements could not be forgotten");
     }
-    error.into()
 }
 
 /// A statement with its values, about to be executed.
@@ -29,6 +29,11 @@ pub struct Query<'t> {
     more: Vec<&'static Statement>,
     arguments: Arguments,
     failed: Option<String>,
+}
+
+/// As SQLite takes them.
+fn texts(first: &'static Statement, more: &[&'static Statement]) -> Vec<&'static str> {
+    iter::once(first).chain(more.iter().copied()).map(|statement| statement.sqlite).collect()
 }
 
 /// Runs `$method` of the driver's query on the transaction's connection.
@@ -42,14 +47,17 @@ macro_rules! run {
                 let query = sqlx::query_with($self.statement.postgres, values).persistent($self.tx.keeps_statements);
                 match query.$method(&mut **tx).await {
                     Ok(done) => either!(Postgres, done),
-                    Err(error) => return Err(failed(tx, error).await),
+                    Err(error) => {
+                        mend(tx, &error).await;
+                        return Err(error.into());
+                    }
                 }
             }
             (Inner::Reader(tx), Arguments::Sqlite(values)) => {
                 either!(Sqlite, sqlx::query_with($self.statement.sqlite, values).$method(&mut **tx).await?)
             }
             (Inner::Writer(taken), Arguments::Sqlite(values)) => {
-                let (connection, text) = taken.ask(&[$self.statement.sqlite])?;
+                let (connection, text) = taken.ask(&texts($self.statement, &$self.more))?;
                 match sqlx::query_with(text, values).$method(connection).await {
                     Ok(done) => either!(Sqlite, done),
                     Err(error) => return Err(taken.failed(error).await),
@@ -93,10 +101,7 @@ impl<'t> Query<'t> {
             return Err(Error::Broken(format!("{}: {text}", self.statement.name)));
         }
         match (&mut self.tx.inner, self.arguments) {
-            (Inner::Writer(taken), Arguments::Sqlite(values)) => {
-                let texts: Vec<&str> = iter::once(self.statement).chain(self.more).map(|statement| statement.sqlite).collect();
-                taken.execute(&texts, values).await
-            }
+            (Inner::Writer(taken), Arguments::Sqlite(values)) => taken.execute(&texts(self.statement, &self.more), values).await,
             _ => Err(Error::broken("only SQLite's writer tells of each statement")),
         }
     }
